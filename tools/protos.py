@@ -34,7 +34,9 @@ def main() -> int:
         if not check:
             _install(out, stale)
     for path in stale:
-        print(f"{'stale' if check else 'wrote'}: {path.relative_to(out) if out in path.parents else path}")
+        print(
+            f"{'stale' if check else 'wrote'}: {path.relative_to(out) if out in path.parents else path}"
+        )
     if check and stale:
         print("generated files differ from the protos: run `make protos`", file=sys.stderr)
     return int(check and bool(stale))
@@ -46,7 +48,12 @@ def generate(out: Path) -> None:
     well_known.write_bytes(_validate_descriptors())
     sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("protos/**/*.proto"))
     services = [name for name in sources if "\nservice " in (ROOT / name).read_text()]
-    common = ["protoc", f"-I{ROOT}", f"-I{_include('google')}", f"-I{_include('grpc_tools', '_proto')}"]
+    common = [
+        "protoc",
+        f"-I{ROOT}",
+        f"-I{_include('google')}",
+        f"-I{_include('grpc_tools', '_proto')}",
+    ]
     common.append(f"--descriptor_set_in={well_known}")
     _protoc(
         [*common, f"--python_out={out}", f"--mypy_out=readable_stubs:{out}", *sources, VALIDATE]
@@ -91,7 +98,7 @@ def _validate_descriptors() -> bytes:
 def _include(package: str, *below: str) -> str:
     """The folder to give protoc for the .proto files that a package ships."""
     if package == "google":
-        return str(Path(str(next(iter(resources.files("google.api")._paths)))).parent.parent)  # type: ignore[attr-defined]  # a namespace package has only this
+        return str(Path(str(resources.files("google.api").joinpath("http.proto"))).parents[2])
     return str(resources.files(package).joinpath(*below))
 
 
@@ -108,7 +115,11 @@ def _differs(out: Path, path: Path) -> bool:
 def _orphans(out: Path) -> list[Path]:
     """Generated files whose proto is gone."""
     generated = [path for name in ("protos", "buf") for path in ROOT.glob(f"{name}/**/*_pb2*.py*")]
-    return [path for path in generated if path.suffix != ".pyc" and not (out / path.relative_to(ROOT)).exists()]
+    return [
+        path
+        for path in generated
+        if path.suffix != ".pyc" and not (out / path.relative_to(ROOT)).exists()
+    ]
 
 
 def _install(out: Path, stale: list[Path]) -> None:

@@ -1,0 +1,1 @@
+"""Tokens: who signs them, who verifies them, and the keys for both."""

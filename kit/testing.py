@@ -1,0 +1,44 @@
+"""What tests of any part share: waiting on a condition, and free ports."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, seconds: float = 30, every: float = 0.02
+) -> T:
+    """The condition's first true value; ``AssertionError`` with its last one when time is over."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        value = await found if inspect.isawaitable(found) else found
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"still {value!r} after {seconds} s")
+        await asyncio.sleep(every)
+
+
+def eventually_sync(condition: Callable[[], T], *, seconds: float = 30, every: float = 0.02) -> T:
+    """As ``eventually``, for tests without an event loop."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"still {value!r} after {seconds} s")
+        time.sleep(every)
+    return value
+
+
+def free_port() -> int:
+    """A port that nothing listens on now. Somebody else may take it: bind port 0 where that is possible."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
