@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from protos.options.v1 import options_pb2 as protos_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/projects/v1/accounts.proto\x12\x16sandwright.projects.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fprotos/options/v1/options.proto\"l\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x0fRegisterRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05(\xfe\x01`\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\x80\x02\x12x\n\x0c\x64isplay_name\x18\x03 \x01(\tBb\xbaH_r\x02\x18\x64\xba\x01X\n\x0ctext.control\x12 must not hold control characters\x1a&this.matches(\'^[^\\\\x00-\\\\x1f\\\\x7f]*$\')\"G\n\x0cLoginRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\xfe\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"3\n\x0eRefreshRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"2\n\rLogoutRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"\x0e\n\x0cGetMeRequest\"\xe5\x01\n\x0fSessionResponse\x12*\n\x04user\x18\x01 \x01(\x0b\x32\x1c.sandwright.projects.v1.User\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12;\n\x17\x61\x63\x63\x65ss_token_expires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12<\n\x18refresh_token_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15GetSigningKeysRequest\"A\n\rJsonWebKeySet\x12\x30\n\x04keys\x18\x01 \x03(\x0b\x32\".sandwright.projects.v1.JsonWebKey\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03\x61lg\x18\x05 \x01(\t\x12\x0b\n\x03use\x18\x06 \x01(\t2\xf6\x05\n\x0f\x41\x63\x63ountsService\x12\x81\x01\n\x08Register\x12\'.sandwright.projects.v1.RegisterRequest\x1a\'.sandwright.projects.v1.SessionResponse\"#\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/auth/register:\x01*\x12x\n\x05Login\x12$.sandwright.projects.v1.LoginRequest\x1a\'.sandwright.projects.v1.SessionResponse\" \xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/auth/login:\x01*\x12~\n\x07Refresh\x12&.sandwright.projects.v1.RefreshRequest\x1a\'.sandwright.projects.v1.SessionResponse\"\"\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\"\x11/api/auth/refresh:\x01*\x12m\n\x06Logout\x12%.sandwright.projects.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"$\x90\x02\x02\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/auth/logout:\x01*\x12\x64\n\x05GetMe\x12$.sandwright.projects.v1.GetMeRequest\x1a\x1c.sandwright.projects.v1.User\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/auth/me\x12\x8f\x01\n\x0eGetSigningKeys\x12-.sandwright.projects.v1.GetSigningKeysRequest\x1a%.sandwright.projects.v1.JsonWebKeySet\"\'\x90\x02\x01\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!protos/projects/v1/accounts.proto\x12\x16sandwright.projects.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fprotos/options/v1/options.proto\"l\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\x0fRegisterRequest\x12\x19\n\x05\x65mail\x18\x01 \x01(\tB\n\xbaH\x07r\x05(\xfe\x01`\x01\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\n\x18\x80\x02\x12x\n\x0c\x64isplay_name\x18\x03 \x01(\tBb\xbaH_r\x02\x18\x64\xba\x01X\n\x0ctext.control\x12 must not hold control characters\x1a&this.matches(\'^[^\\\\x00-\\\\x1f\\\\x7f]*$\')\"\x8b\x01\n\x0cLoginRequest\x12]\n\x05\x65mail\x18\x01 \x01(\tBN\xbaHKr\x05\x10\x01(\xfe\x01\xba\x01\x41\n\x08text.nul\x12\x1dmust not hold a NUL character\x1a\x16!this.contains(\'\\x00\')\x12\x1c\n\x08password\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"3\n\x0eRefreshRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"2\n\rLogoutRequest\x12!\n\rrefresh_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"\x0e\n\x0cGetMeRequest\"\xe5\x01\n\x0fSessionResponse\x12*\n\x04user\x18\x01 \x01(\x0b\x32\x1c.sandwright.projects.v1.User\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x02 \x01(\t\x12;\n\x17\x61\x63\x63\x65ss_token_expires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rrefresh_token\x18\x04 \x01(\t\x12<\n\x18refresh_token_expires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15GetSigningKeysRequest\"A\n\rJsonWebKeySet\x12\x30\n\x04keys\x18\x01 \x03(\x0b\x32\".sandwright.projects.v1.JsonWebKey\"X\n\nJsonWebKey\x12\x0b\n\x03kty\x18\x01 \x01(\t\x12\x0b\n\x03\x63rv\x18\x02 \x01(\t\x12\t\n\x01x\x18\x03 \x01(\t\x12\x0b\n\x03kid\x18\x04 \x01(\t\x12\x0b\n\x03\x61lg\x18\x05 \x01(\t\x12\x0b\n\x03use\x18\x06 \x01(\t2\xf6\x05\n\x0f\x41\x63\x63ountsService\x12\x81\x01\n\x08Register\x12\'.sandwright.projects.v1.RegisterRequest\x1a\'.sandwright.projects.v1.SessionResponse\"#\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x17\"\x12/api/auth/register:\x01*\x12x\n\x05Login\x12$.sandwright.projects.v1.LoginRequest\x1a\'.sandwright.projects.v1.SessionResponse\" \xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\"\x0f/api/auth/login:\x01*\x12~\n\x07Refresh\x12&.sandwright.projects.v1.RefreshRequest\x1a\'.sandwright.projects.v1.SessionResponse\"\"\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\"\x11/api/auth/refresh:\x01*\x12m\n\x06Logout\x12%.sandwright.projects.v1.LogoutRequest\x1a\x16.google.protobuf.Empty\"$\x90\x02\x02\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x15\"\x10/api/auth/logout:\x01*\x12\x64\n\x05GetMe\x12$.sandwright.projects.v1.GetMeRequest\x1a\x1c.sandwright.projects.v1.User\"\x17\x90\x02\x01\x82\xd3\xe4\x93\x02\x0e\x12\x0c/api/auth/me\x12\x8f\x01\n\x0eGetSigningKeys\x12-.sandwright.projects.v1.GetSigningKeysRequest\x1a%.sandwright.projects.v1.JsonWebKeySet\"\'\x90\x02\x01\xea\xea\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/.well-known/jwks.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERREQUEST'].fields_by_name['display_name']._loaded_options = None
   _globals['_REGISTERREQUEST'].fields_by_name['display_name']._serialized_options = b'\272H_r\002\030d\272\001X\n\014text.control\022 must not hold control characters\032&this.matches(\'^[^\\\\x00-\\\\x1f\\\\x7f]*$\')'
   _globals['_LOGINREQUEST'].fields_by_name['email']._loaded_options = None
-  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\272H\007r\005\020\001(\376\001'
+  _globals['_LOGINREQUEST'].fields_by_name['email']._serialized_options = b'\272HKr\005\020\001(\376\001\272\001A\n\010text.nul\022\035must not hold a NUL character\032\026!this.contains(\'\\x00\')'
   _globals['_LOGINREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_LOGINREQUEST'].fields_by_name['password']._serialized_options = b'\272H\007r\005\020\001\030\200\002'
   _globals['_REFRESHREQUEST'].fields_by_name['refresh_token']._loaded_options = None
@@ -66,22 +66,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER']._serialized_end=323
   _globals['_REGISTERREQUEST']._serialized_start=326
   _globals['_REGISTERREQUEST']._serialized_end=522
-  _globals['_LOGINREQUEST']._serialized_start=524
-  _globals['_LOGINREQUEST']._serialized_end=595
-  _globals['_REFRESHREQUEST']._serialized_start=597
-  _globals['_REFRESHREQUEST']._serialized_end=648
-  _globals['_LOGOUTREQUEST']._serialized_start=650
-  _globals['_LOGOUTREQUEST']._serialized_end=700
-  _globals['_GETMEREQUEST']._serialized_start=702
-  _globals['_GETMEREQUEST']._serialized_end=716
-  _globals['_SESSIONRESPONSE']._serialized_start=719
-  _globals['_SESSIONRESPONSE']._serialized_end=948
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=950
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=973
-  _globals['_JSONWEBKEYSET']._serialized_start=975
-  _globals['_JSONWEBKEYSET']._serialized_end=1040
-  _globals['_JSONWEBKEY']._serialized_start=1042
-  _globals['_JSONWEBKEY']._serialized_end=1130
-  _globals['_ACCOUNTSSERVICE']._serialized_start=1133
-  _globals['_ACCOUNTSSERVICE']._serialized_end=1891
+  _globals['_LOGINREQUEST']._serialized_start=525
+  _globals['_LOGINREQUEST']._serialized_end=664
+  _globals['_REFRESHREQUEST']._serialized_start=666
+  _globals['_REFRESHREQUEST']._serialized_end=717
+  _globals['_LOGOUTREQUEST']._serialized_start=719
+  _globals['_LOGOUTREQUEST']._serialized_end=769
+  _globals['_GETMEREQUEST']._serialized_start=771
+  _globals['_GETMEREQUEST']._serialized_end=785
+  _globals['_SESSIONRESPONSE']._serialized_start=788
+  _globals['_SESSIONRESPONSE']._serialized_end=1017
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=1019
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=1042
+  _globals['_JSONWEBKEYSET']._serialized_start=1044
+  _globals['_JSONWEBKEYSET']._serialized_end=1109
+  _globals['_JSONWEBKEY']._serialized_start=1111
+  _globals['_JSONWEBKEY']._serialized_end=1199
+  _globals['_ACCOUNTSSERVICE']._serialized_start=1202
+  _globals['_ACCOUNTSSERVICE']._serialized_end=1960
 # @@protoc_insertion_point(module_scope)

@@ -582,7 +582,7 @@ class StreamFilesRequest(message.Message):
     """Whose files."""
     @builtins.property
     def paths(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Which ones; none means all."""
+        """Which ones; none means all. A path that is not there is left out."""
 
     def __init__(
         self,
