@@ -1,0 +1,97 @@
+"""Follow-up prompts: from a brief and a wish to the changed brief."""
+
+import re
+from dataclasses import replace
+
+from local.model.composer import brief as briefs
+from local.model.composer.brief import Brief
+
+_RENAME = re.compile(
+    r"\b(?:title|name|rename|call|heading|brand)\b(?:\s+(?:it|the|this|site|page|website|of|should be|bakery|"
+    r"business|company|shop|project))*\s*(?:is|to|as|into|=|:)?\s+(?:called\s+|named\s+)?"
+    r"(?:[\"“'‘](?P<quoted>[^\"”’]{1,120})[\"”'’]|(?P<plain>[^\"“”,.;!?\n]{1,80}))",
+    re.IGNORECASE,
+)
+_REMOVE = re.compile(
+    r"\b(?:remove|delete|drop|without|hide|get rid of)\s+(?:the\s+|all\s+|our\s+)?"
+    r"(?P<what>[\w -]{2,40}?)(?:\s+(?:section|part|block|table|area))?(?=[.,;!?]|$|\s+and\b|\s+from\b)",
+    re.IGNORECASE,
+)
+_SECTIONS = {
+    "pricing": ("pricing", "price", "prices", "plans"),
+    "story": ("story", "about", "quote", "testimonial", "testimonials", "history"),
+    "points": ("points", "numbers", "values", "features", "stats", "advantages"),
+    "faq": ("faq", "questions", "q&a"),
+}
+_AUTOMATIC = re.compile(
+    r"\b(?:follow|match|respect)\w*\b.*\bsystem\b|\bboth (?:themes|modes|schemes)\b", re.IGNORECASE
+)
+_LIGHT = re.compile(
+    r"\b(?:make|turn|switch|go|use|keep)\b.*\b(?:light|lighter|bright|brighter|white)\b",
+    re.IGNORECASE,
+)
+_NO_DARK = re.compile(
+    r"\b(?:no|not|without|remove|drop|instead of)\s+(?:the\s+)?dark\b", re.IGNORECASE
+)
+
+
+def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
+    """The brief after the wish `text`, and what was changed in words; nothing when not understood."""
+    done: list[str] = []
+    name = _new_name(text)
+    if name and name != brief.name:
+        brief, done = replace(brief, name=name), [*done, f"named it {name}"]
+    rest = text.replace(name, " ") if name else text
+    shade = briefs.find_color(rest)
+    if shade and shade != brief.color:
+        brief, done = replace(brief, color=shade), [*done, "changed the colours"]
+    scheme = _new_scheme(rest)
+    if scheme and scheme != brief.scheme:
+        brief, done = replace(brief, scheme=scheme), [*done, f"made it {_SCHEME_WORDS[scheme]}"]
+    dropped = [part for part in _removed(rest) if part not in brief.without]
+    if dropped:
+        brief = replace(brief, without=(*brief.without, *dropped))
+        done = [*done, f"took out the {' and the '.join(dropped)} section"]
+    if not done and starts_over(text):
+        fresh = briefs.parse(text)
+        if (fresh.kind, fresh.topic) != (brief.kind, brief.topic):
+            return fresh, ["started over"]
+    return brief, done
+
+
+def starts_over(text: str) -> bool:
+    """Whether `text` describes a site rather than a change to one."""
+    return bool(_BUILDS.search(text)) or any(briefs.find_kind(text)[1:])
+
+
+_BUILDS = re.compile(
+    r"\b(?:build|create|design|generate|write|make(?: me)?|i (?:want|need))\s+(?:an?|my|our)\s|"
+    r"\b(?:page|site|website|blog|portfolio|app|game|tool|docs)\s+(?:for|about|of)\b",
+    re.IGNORECASE,
+)
+_SCHEME_WORDS = {"dark": "dark", "light": "light", "auto": "follow the visitor’s system"}
+
+
+def _new_name(text: str) -> str:
+    match = _RENAME.search(text)
+    if not match:
+        return ""
+    name = match.group("quoted") or match.group("plain") or ""
+    name = re.sub(r"^(?:to|is|as|be|it)\s+", "", name.strip(), flags=re.IGNORECASE)
+    return briefs.tidy(re.split(r"\s+and\s+(?=[a-z])|\s+please\b", name)[0], briefs.MAX_NAME)
+
+
+def _new_scheme(text: str) -> briefs.Scheme | None:
+    if _AUTOMATIC.search(text):
+        return "auto"
+    if _LIGHT.search(text) or _NO_DARK.search(text):
+        return "light"
+    found = briefs.find_scheme(text)
+    if found == "auto" and re.search(r"\bdarker\b", text, re.IGNORECASE):
+        return "dark"
+    return None if found == "auto" else found
+
+
+def _removed(text: str) -> list[str]:
+    wanted = " ".join(match.group("what").lower() for match in _REMOVE.finditer(text)).split()
+    return [part for part, words in _SECTIONS.items() if any(word in wanted for word in words)]

@@ -1,0 +1,45 @@
+"""The list of a project's files in a request, told apart from what is asked for."""
+
+import re
+from dataclasses import dataclass
+
+# A line such as "- css/style.css (1,204 bytes)" or "index.html\t5120\tsha256:…".
+_FILE_LINE = re.compile(
+    r"^\s*(?:[-*•]\s*)?`?(?P<path>(?:[\w.@+-]+/)*[\w@+-][\w.@+-]*\.[A-Za-z][A-Za-z0-9]{0,11})`?"
+    r"(?:\s*[(:,|\t—–-].*|\s+\d.*)?\s*$"
+)
+_HEADING = re.compile(r"\b(?:files?|manifest)\b[^.!?]*:?\s*$", re.IGNORECASE)
+_TAG = re.compile(r"^\s*</?[a-z_-]+>\s*$")
+_LABEL = re.compile(
+    r"^\s*(?:the )?(?:request|prompt|user(?: asks)?|task|instruction)s?\s*:\s*", re.IGNORECASE
+)
+MIN_LINES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for, and the paths of the files that exist."""
+
+    text: str
+    files: tuple[str, ...] = ()
+
+
+def split(text: str) -> Request:
+    """Take the list of files out of `text`."""
+    files: list[str] = []
+    kept: list[str] = []
+    for line in text.splitlines():
+        match = _FILE_LINE.match(line)
+        if match:
+            files.append(match.group("path"))
+        else:
+            kept.append(line)
+    if len(files) < MIN_LINES:
+        return Request(text.strip())
+    wanted = [_LABEL.sub("", line) for line in kept if not _is_frame(line)]
+    return Request("\n".join(wanted).strip(), tuple(files))
+
+
+def _is_frame(line: str) -> bool:
+    """Whether a line only introduces the list or closes it."""
+    return bool(_TAG.match(line)) or (bool(_HEADING.search(line)) and line.rstrip().endswith(":"))

@@ -1,0 +1,1 @@
+"""One file per kind of site: from a brief to its files."""

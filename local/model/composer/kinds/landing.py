@@ -1,0 +1,123 @@
+"""A page for a business: three layouts, told by the trade."""
+
+import re
+from typing import Any
+
+from local.model.composer import lexicon, locale
+from local.model.composer.brief import Brief
+from local.model.composer.chance import Chance
+from local.model.composer.locale import Locale
+from local.model.composer.render import base_context, render
+from local.model.composer.site import Site
+
+FALLBACK = "shop"
+WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+# Opening and closing time from Monday to Sunday; None is a closed day.
+HOURS: dict[str, tuple[tuple[str, str] | None, ...]] = {
+    "early": (None, *[("07:00", "16:00")] * 4, ("07:30", "17:00"), ("08:00", "13:00")),
+    "shop": (None, *[("09:00", "18:00")] * 4, ("10:00", "18:00"), ("10:00", "15:00")),
+    "evening": (None, None, *[("18:00", "23:00")] * 4, ("12:00", "16:00")),
+    "office": (*[("08:30", "17:30")] * 4, ("08:30", "15:00"), None, None),
+    "long": (*[("06:00", "21:30")] * 5, ("08:00", "18:00"), ("09:00", "16:00")),
+    "always": tuple([("00:00", "24:00")] * 7),
+    "none": (),
+}
+
+
+def compose(brief: Brief) -> Site:
+    """The site of `brief`."""
+    trade = _trade(brief)
+    context = base_context(brief, trade["color"]) | _context(brief, trade)
+    layout = context["layout"]
+    files = {
+        "css/theme.css": render("shared/theme.css", context),
+        "css/style.css": render(f"landing/{layout}.css", context),
+        "img/logo.svg": render("shared/logo.svg", context),
+        "img/hero.svg": render(f"landing/hero-{layout}.svg", context),
+        **_extras(layout, context),
+        "index.html": render("landing/index.html", context),
+        "js/main.js": render("landing/main.js", context),
+    }
+    return Site(context["name"], f"{trade['label']} landing page", files, _about(context, trade))
+
+
+def _extras(layout: str, context: dict[str, Any]) -> dict[str, str]:
+    """Pictures of one layout alone."""
+    if layout != "table":
+        return {}
+    return {
+        "img/pattern.svg": render("shared/pattern.svg", context),
+        "img/map.svg": render("landing/map.svg", context),
+    }
+
+
+def _trade(brief: Brief) -> dict[str, Any]:
+    trades = lexicon.table("trades")
+    trade: dict[str, Any] = trades.get(brief.topic) or trades[FALLBACK]
+    local: dict[str, Any] = trade.get("local", {}).get(brief.country, {})
+    return trade | local
+
+
+def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
+    chance = Chance(brief.seed)
+    name = brief.name or chance.pick("name", trade["names"])
+    where = locale.of(brief)
+    filled = {"name": name, "place": brief.place or "town"}
+    taglines = [line for line in trade["taglines"] if brief.place or "{place}" not in line]
+    return {
+        "name": name,
+        "slug": slug(name),
+        "label": trade["label"],
+        "layout": trade["layout"],
+        "motif": trade["motif"],
+        "locale": where,
+        "place": brief.place,
+        "tagline": chance.pick("tagline", taglines).format(**filled),
+        "lead": trade["lead"].format(**filled),
+        "offer_title": trade["offer_title"],
+        "offer_lead": trade["offer_lead"],
+        "offer": [
+            {"name": item[0], "text": item[1], "price": where.price(item[2])}
+            for item in trade["offer"]
+        ],
+        "points": trade["points"],
+        "story_title": trade["story_title"],
+        "story": trade["story"].format(**filled),
+        "quote": trade["quote"],
+        "cta": trade["cta"],
+        "faq": _faq(trade["layout"], name),
+        "plans": _plans(where),
+        "hours": list(zip(WEEK, HOURS[trade["hours"]], strict=False)),
+        "always_open": trade["hours"] == "always",
+        "chance": chance,
+    }
+
+
+def _faq(layout: str, name: str) -> list[list[str]]:
+    questions = lexicon.table("faq")[layout if layout == "product" else "craft"]
+    return [[line.format(name=name) for line in item] for item in questions["items"]]
+
+
+def _plans(where: Locale) -> list[tuple[str, str, str, list[str]]]:
+    return [
+        (
+            plan["name"],
+            where.price(plan["price"]) or plan["free"],
+            plan["unit"],
+            plan["lines"],
+        )
+        for plan in lexicon.table("faq")["plans"]
+    ]
+
+
+def _about(context: dict[str, Any], trade: dict[str, Any]) -> str:
+    where = f" in {context['place']}" if context["place"] else ""
+    return f"a {trade['label']}{where}"
+
+
+def slug(text: str) -> str:
+    """`text` in lower-case ASCII letters, digits and hyphens; `site` when nothing is left."""
+    return (
+        re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode()).strip("-")[:40]
+        or "site"
+    )
