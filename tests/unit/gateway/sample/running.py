@@ -1,0 +1,77 @@
+"""The sample's gRPC server and an ASGI app on uvicorn, both on sockets of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import httpx
+import uvicorn
+
+from gateway.transcoder import Transcoder, TranscoderOptions
+from tests.unit.gateway.sample.contract import sample_contract
+from tests.unit.gateway.sample.service import MAX_MESSAGE, SampleService, add_to_server
+
+
+@dataclass
+class Running:
+    """What a test holds in its hands."""
+
+    service: SampleService
+    transcoder: Transcoder
+    http: httpx.AsyncClient
+    port: int
+    channel: grpc.aio.Channel
+    grpc_server: grpc.aio.Server
+
+
+@asynccontextmanager
+async def running(options: TranscoderOptions | None = None) -> AsyncIterator[Running]:
+    """Starts both, hands them over, stops both."""
+    service = SampleService()
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE)])
+    add_to_server(service, server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    channel = grpc.aio.insecure_channel(address)
+    transcoder = Transcoder(sample_contract(), {"sample.v1.Samples": channel}, options)
+    try:
+        async with serving(transcoder) as port:
+            base = f"http://127.0.0.1:{port}"
+            async with httpx.AsyncClient(base_url=base, timeout=30) as client:
+                yield Running(service, transcoder, client, port, channel, server)
+    finally:
+        await channel.close()
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def serving(app: Any, **config: Any) -> AsyncIterator[int]:
+    """uvicorn in this event loop; yields its port."""
+    settings = {"timeout_graceful_shutdown": 1, **config}
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=0,
+            lifespan="off",
+            log_config=None,
+            http="httptools",
+            access_log=False,
+            **settings,
+        )
+    )
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    ticking = asyncio.create_task(server.main_loop())
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await ticking
+        await server.shutdown()
