@@ -1,0 +1,1 @@
+"""An E2B-compatible sandbox engine for one machine."""

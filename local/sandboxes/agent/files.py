@@ -1,0 +1,150 @@
+"""File calls. Each runs inside the jail, so a symlink can lead no further than the jail's own tree."""
+
+# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
+
+from __future__ import annotations
+
+import os
+
+from . import entries, errors, paths
+
+Answer = tuple[list[bytes], list[int]]
+
+# Opening must never wait: for a pipe's other end, nor for the holder of a lease.
+_NEVER_BLOCK = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+def read(user: str, path: str) -> Answer:
+    """Open a regular file; answers its path, size and modification time, and the descriptor."""
+    path = paths.resolve(path, user)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NEVER_BLOCK)
+    except FileNotFoundError:
+        raise errors.AgentError(errors.NOT_FOUND, "path '%s' does not exist" % path) from None
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error opening file '%s'" % path) from None
+    info = _regular(descriptor, path)
+    return [os.fsencode(path), b"%d" % info.st_size, b"%d" % info.st_mtime_ns], [descriptor]
+
+
+def write(user: str, path: str) -> Answer:
+    """Open a file for writing, empty, its directories made; answers its path, and the descriptor."""
+    path = paths.resolve(path, user)
+    paths.ensure_parents(path)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BLOCK, 0o644)
+        _regular(descriptor, path)
+        os.ftruncate(descriptor, 0)
+    except IsADirectoryError:
+        raise errors.AgentError(errors.INVALID, "path is a directory: %s" % path) from None
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error opening file '%s'" % path) from None
+    return [os.fsencode(path)], [descriptor]
+
+
+def stat(user: str, path: str) -> Answer:
+    """One entry."""
+    return [entries.describe(paths.resolve(path, user))], []
+
+
+def make(user: str, path: str) -> Answer:
+    """Make a directory and what is missing above it."""
+    path = paths.resolve(path, user)
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        paths.ensure_directory(path)
+        return [entries.describe(path)], []
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error getting file info for %s" % path) from None
+    if entries.is_directory(mode):
+        raise errors.AgentError(errors.EXISTS, "directory already exists: %s" % path)
+    raise errors.AgentError(
+        errors.INVALID, "path already exists but it is not a directory: %s" % path
+    )
+
+
+def move(user: str, source: str, destination: str) -> Answer:
+    """Rename a file or directory, making the directories above its new place."""
+    source, destination = paths.resolve(source, user), paths.resolve(destination, user)
+    if not os.path.lexists(source):
+        raise errors.AgentError(errors.NOT_FOUND, "source file not found: %s" % source)
+    paths.ensure_parents(destination)
+    try:
+        os.rename(source, destination)
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error renaming %s to %s" % (source, destination)) from None
+    return [entries.describe(destination)], []
+
+
+def remove(user: str, path: str) -> Answer:
+    """Remove a file, or a directory with all that it holds; a missing one is no error."""
+    path = paths.resolve(path, user)
+    try:
+        if entries.is_directory(os.lstat(path).st_mode):
+            _remove_tree(path)
+        else:
+            os.unlink(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error removing file or directory %s" % path) from None
+    return [], []
+
+
+def walk(user: str, path: str, depth: int) -> list[bytes]:
+    """The entries below a directory in lexical order, ``depth`` levels of them."""
+    path = paths.resolve(path, user)
+    try:
+        if not entries.is_directory(os.stat(path).st_mode):
+            raise errors.AgentError(errors.INVALID, "path is not a directory: %s" % path)
+        return _walk(os.path.realpath(path), depth)
+    except FileNotFoundError:
+        raise errors.AgentError(errors.NOT_FOUND, "directory not found: %s" % path) from None
+    except OSError as exc:
+        raise errors.from_os_error(exc, "error reading directory %s" % path) from None
+
+
+def _walk(top: str, depth: int) -> list[bytes]:
+    """Without recursion, as below: what a jail nests may be deeper than Python's stack."""
+    found = []
+    stack = [(top, 0)]
+    while stack:
+        path, level = stack.pop()
+        try:
+            if level:
+                found.append(entries.describe(path))
+            if level < depth and entries.is_directory(os.lstat(path).st_mode):
+                names = sorted(os.listdir(path), reverse=True)
+                stack += [(os.path.join(path, name), level + 1) for name in names]
+        except (errors.AgentError, FileNotFoundError):
+            continue  # it went away between the listing and the look
+    return found
+
+
+def _remove_tree(path: str) -> None:
+    """Depth first, without recursion: a jail can nest directories deeper than Python's stack."""
+    stack = [path]
+    while stack:
+        directory = stack[-1]
+        below = []
+        with os.scandir(directory) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                else:
+                    os.unlink(entry.path)
+        if below:
+            stack += below
+        else:
+            os.rmdir(directory)
+            stack.pop()
+
+
+def _regular(descriptor: int, path: str) -> os.stat_result:
+    info = os.fstat(descriptor)
+    if entries.is_regular(info.st_mode):
+        return info
+    os.close(descriptor)
+    kind = "is a directory" if entries.is_directory(info.st_mode) else "is not a regular file"
+    raise errors.AgentError(errors.INVALID, "path '%s' %s" % (path, kind))

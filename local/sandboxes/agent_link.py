@@ -1,0 +1,186 @@
+"""The engine's end of one agent: requests, answers, descriptors, events.
+
+Whatever runs in a jail may have taken its agent over, so nothing that comes back is believed: a
+frame that nobody asked for, or that is none, ends the jail.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from local.sandboxes import errors
+from local.sandboxes.agent import frames
+
+_CHUNK = 256 * 1024
+_FLAGS = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+
+
+@dataclass
+class Answer:
+    """Fields of a reply, and the descriptors that came with it: now the receiver's to close."""
+
+    fields: list[bytes]
+    descriptors: list[int] = field(default_factory=list)
+
+
+@dataclass
+class _Waiting:
+    future: asyncio.Future[Answer]
+    parts: list[bytes] = field(default_factory=list)
+
+
+class AgentLink:
+    """One connection; ``on_event`` hears the agent's events, ``on_lost`` that it is over, once."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_event: Callable[[list[bytes]], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._reader = frames.Reader()
+        self._arrived: list[int] = []
+        self._waiting: dict[int, _Waiting] = {}
+        self._number = 0
+        self._outgoing: list[tuple[memoryview, Sequence[int]]] = []
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock.fileno(), self._receive)
+        self.closed = False
+
+    async def ask(self, name: str, *arguments: str | bytes, give: Sequence[int] = ()) -> Answer:
+        """Send a request and wait for its answer; raises one of ``errors``.
+
+        The descriptors in ``give`` are duplicated to the agent; they stay the caller's to close.
+        """
+        if self.closed:
+            raise errors.UnavailableError("the sandbox has ended")
+        self._number = self._number % 0xFFFFFFFF + 1
+        number = self._number
+        fields = [name.encode(), *(_bytes(argument) for argument in arguments)]
+        try:
+            data = frames.frame(number, frames.REQUEST, fields, len(give))
+        except frames.BadFrameError as exc:
+            raise errors.InvalidError(f"the request is too large: {exc}") from exc
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting[number] = _Waiting(future)
+        duplicates = [os.dup(one) for one in give]
+        self._outgoing.append((memoryview(data), duplicates))
+        self._send()
+        # An abandoned request stays in the table: its answer may bring descriptors to be closed.
+        future.add_done_callback(_close_if_cancelled)
+        return await future
+
+    def _send(self) -> None:
+        while self._outgoing:
+            data, descriptors = self._outgoing[0]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+            try:
+                sent = self._socket.sendmsg([data], rights if descriptors else [])
+            except BlockingIOError:
+                self._loop.add_writer(self._socket.fileno(), self._send)
+                return
+            except OSError as exc:
+                self._fail(f"the agent hung up: {exc}")
+                return
+            _close_all(descriptors)
+            if sent < len(data):
+                self._outgoing[0] = (data[sent:], ())
+            else:
+                self._outgoing.pop(0)
+        self._loop.remove_writer(self._socket.fileno())
+
+    def _receive(self) -> None:
+        # One read a turn: a jail that floods its socket gets its share of the loop and no more.
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, 1024, _FLAGS)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            self._fail(f"the agent hung up: {exc}")
+            return
+        for level, kind, payload in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                whole = array.array("i")
+                whole.frombytes(payload[: len(payload) - len(payload) % whole.itemsize])
+                self._arrived += whole
+        if not data:
+            self._fail("the agent ended")
+            return
+        try:
+            for number, kind, count, fields in self._reader.feed(data):
+                given, self._arrived = self._arrived[:count], self._arrived[count:]
+                self._take(number, kind, fields, given)
+            if len(self._arrived) > frames.MAX_FDS:
+                raise frames.BadFrameError("descriptors without a frame")
+        except (frames.BadFrameError, ValueError, IndexError) as exc:
+            self._fail(f"the agent broke the protocol: {exc}")
+
+    def _take(self, number: int, kind: int, fields: list[bytes], given: list[int]) -> None:
+        if kind == frames.EVENT:
+            _close_all(given)
+            self._on_event(fields)
+            return
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            _close_all(given)
+            raise frames.BadFrameError("an answer that nobody asked for")
+        if kind == frames.MORE:
+            _close_all(given)
+            waiting.parts += fields
+            return
+        del self._waiting[number]
+        if waiting.future.done():
+            _close_all(given)
+        elif kind == frames.OK:
+            waiting.future.set_result(Answer(waiting.parts + fields, given))
+        else:
+            _close_all(given)
+            code, message = (one.decode("utf-8", "replace") for one in fields[:2])
+            waiting.future.set_exception(errors.from_agent(code, message))
+
+    def _fail(self, why: str) -> None:
+        if not self.closed:
+            self.close()
+            self._on_lost(why)
+
+    def close(self) -> None:
+        """Hang up; what still waits fails with UnavailableError."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        _close_all(self._arrived)
+        for _, descriptors in self._outgoing:
+            _close_all(descriptors)
+        self._outgoing.clear()
+        waiting, self._waiting = self._waiting, {}
+        for one in waiting.values():
+            if not one.future.done():
+                one.future.set_exception(errors.UnavailableError("the sandbox has ended"))
+
+
+def _bytes(argument: str | bytes) -> bytes:
+    return argument if isinstance(argument, bytes) else argument.encode("utf-8", "surrogateescape")
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def _close_if_cancelled(future: asyncio.Future[Answer]) -> None:
+    if not future.cancelled():
+        future.exception()  # seen: an answer that nobody awaits any more is no unhandled error

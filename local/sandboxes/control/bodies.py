@@ -1,0 +1,149 @@
+"""What callers send to the control plane, checked, and what they get back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from local.sandboxes.engine import Metrics
+from local.sandboxes.errors import InvalidError, UnsupportedError
+from local.sandboxes.model import ENVD_VERSION, OnTimeout, Order
+from local.sandboxes.sandbox import Sandbox
+from local.sandboxes.spawner.limits import Limits
+
+CLIENT_ID = "local"
+BodyT = TypeVar("BodyT", bound="_Body")
+
+
+class _Body(BaseModel):
+    # The vendor adds fields faster than we can name them; those that would change a sandbox's
+    # safety (volumes, MCP, network rules) are named, and refused where we can't honour them.
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class NewSandbox(_Body):
+    """The body of a create."""
+
+    template_id: str = Field(alias="templateID", min_length=1, max_length=128)
+    timeout: int | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    env_vars: dict[str, str] = Field(default_factory=dict, alias="envVars")
+    auto_pause: bool = Field(default=False, alias="autoPause")
+    allow_internet_access: bool | None = None
+    network: dict[str, Any] | None = None
+    mcp: dict[str, Any] | None = None
+    volume_mounts: list[dict[str, Any]] | None = Field(default=None, alias="volumeMounts")
+    iam: dict[str, Any] | None = None
+
+    def order(self, default_timeout: int) -> Order:
+        """What this asks for; raises UnsupportedError for what one machine can't do."""
+        self._refuse_the_impossible()
+        if any("\0" in text for pair in self.env_vars.items() for text in pair):
+            raise InvalidError("envVars: contains a NUL character")
+        return Order(
+            template=self.template_id,
+            timeout=default_timeout if self.timeout is None else self.timeout,
+            metadata=self.metadata,
+            envs=self.env_vars,
+            on_timeout=OnTimeout.PAUSE if self.auto_pause else OnTimeout.KILL,
+            private_traffic=(self.network or {}).get("allowPublicTraffic") is False,
+        )
+
+    def _refuse_the_impossible(self) -> None:
+        if self.mcp:
+            raise UnsupportedError("mcp: this local engine has no MCP gateway")
+        if self.volume_mounts:
+            raise UnsupportedError("volumeMounts: this local engine has no volumes")
+        if self.iam:
+            raise UnsupportedError("iam: this local engine issues no workload identities")
+        if (self.network or {}).get("allowOut") or (self.network or {}).get("rules"):
+            raise UnsupportedError(
+                "network: sandboxes of this local engine reach nothing but their own loopback, "
+                "so nothing can be allowed"
+            )
+
+
+class Timeout(_Body):
+    """The body of a timeout; seconds from now."""
+
+    timeout: int
+
+
+class Connect(_Body):
+    """The body of a connect; seconds from now, never shortening what is left."""
+
+    timeout: int | None = None
+
+
+def parse(model: type[BodyT], raw: bytes) -> BodyT:
+    """A body from its JSON, an empty one as ``{}``; raises InvalidError that names the field."""
+    try:
+        return model.model_validate_json(raw or b"{}", strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidError(f"{field}: {first['msg']}") from exc
+
+
+def created(sandbox: Sandbox, domain: str) -> dict[str, Any]:
+    """The answer to create and connect."""
+    return {
+        "templateID": sandbox.order.template,
+        "alias": sandbox.order.template,
+        "sandboxID": sandbox.sandbox_id,
+        "clientID": CLIENT_ID,
+        "envdVersion": ENVD_VERSION,
+        "envdAccessToken": sandbox.identity.access_token,
+        "trafficAccessToken": sandbox.identity.traffic_token,
+        "domain": domain,
+    }
+
+
+def listed(sandbox: Sandbox, limits: Limits) -> dict[str, Any]:
+    """A sandbox as the list shows it."""
+    return {
+        "templateID": sandbox.order.template,
+        "alias": sandbox.order.template,
+        "sandboxID": sandbox.sandbox_id,
+        "clientID": CLIENT_ID,
+        "startedAt": _time(sandbox.identity.started_at),
+        "endAt": _time(sandbox.ends_at),
+        "cpuCount": max(1, round(limits.cpus)),
+        "memoryMB": limits.memory_bytes >> 20,
+        "diskSizeMB": limits.disk_bytes >> 20,
+        "metadata": sandbox.order.metadata,
+        "state": sandbox.state.value,
+        "envdVersion": ENVD_VERSION,
+    }
+
+
+def detail(sandbox: Sandbox, limits: Limits, domain: str) -> dict[str, Any]:
+    """A sandbox as its own page shows it."""
+    return {
+        **listed(sandbox, limits),
+        "domain": domain,
+        "envdAccessToken": sandbox.identity.access_token,
+        "allowInternetAccess": False,
+        "lifecycle": {"onTimeout": sandbox.order.on_timeout.value, "autoResume": False},
+    }
+
+
+def metrics(measured: Metrics, limits: Limits) -> dict[str, Any]:
+    """One measurement."""
+    return {
+        "timestamp": _time(datetime.fromtimestamp(measured.timestamp, UTC)),
+        "timestampUnix": int(measured.timestamp),
+        "cpuCount": max(1, round(limits.cpus)),
+        "cpuUsedPct": measured.cpu_percent,
+        "memUsed": measured.memory_used,
+        "memTotal": limits.memory_bytes,
+        "memCache": measured.memory_cache,
+        "diskUsed": measured.disk_used,
+        "diskTotal": measured.disk_total,
+    }
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,49 @@
+"""The daemon of all sandboxes: one ASGI application that finds the sandbox by the request."""
+
+from __future__ import annotations
+
+from e2b.envd.filesystem.filesystem_connect import FilesystemASGIApplication
+from e2b.envd.process.process_connect import ProcessASGIApplication
+
+from local.sandboxes import errors
+from local.sandboxes.asgi import Receive, Scope, Send, answer, answer_json
+from local.sandboxes.engine import Engine
+from local.sandboxes.envd.files import FilesEndpoint
+from local.sandboxes.envd.filesystem import FilesystemService
+from local.sandboxes.envd.process import ProcessService
+from local.sandboxes.pages import not_found
+
+# A command's standard input arrives in one message; the library's own limit is 4 MB.
+_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class EnvdApp:
+    """Routes by path."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._files = FilesEndpoint(engine)
+        self._filesystem = FilesystemASGIApplication(
+            FilesystemService(engine), read_max_bytes=_MESSAGE_BYTES, compressions=()
+        )
+        self._process = ProcessASGIApplication(
+            ProcessService(engine), read_max_bytes=_MESSAGE_BYTES, compressions=()
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        try:
+            self._engine.get(scope["target"].sandbox_id)
+        except errors.SandboxNotFoundError:
+            await not_found(scope, send)
+            return
+        if path.startswith("/filesystem.Filesystem/"):
+            await self._filesystem(scope, receive, send)
+        elif path.startswith("/process.Process/"):
+            await self._process(scope, receive, send)
+        elif path == "/files":
+            await self._files(scope, receive, send)
+        elif path == "/health":
+            await answer(send, 204, b"", "text/plain")
+        else:
+            await answer_json(send, 404, {"code": 404, "message": f"no route {path}"})

@@ -1,0 +1,123 @@
+"""The files of one sandbox: what the agent opens, read and written from here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from local.sandboxes import errors
+from local.sandboxes.agent import frames
+from local.sandboxes.agent_link import AgentLink, Answer
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or directory: size in bytes, times in nanoseconds since 1970."""
+
+    name: str
+    kind: str
+    path: str
+    size: int
+    mode: int
+    permissions: str
+    owner: str
+    group: str
+    modified_ns: int
+    symlink_target: str | None
+    is_symlink: bool
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A regular file of a sandbox, open here; ``path`` is what the request's path resolved to."""
+
+    path: str
+    descriptor: int
+    size: int = 0
+    modified_ns: int = 0
+
+
+class Files:
+    """File calls of one sandbox; each raises one of ``errors``."""
+
+    def __init__(self, link: AgentLink) -> None:
+        self._link = link
+
+    @contextlib.asynccontextmanager
+    async def reading(self, user: str, path: str) -> AsyncIterator[OpenFile]:
+        """A regular file, open for reading."""
+        answer = await self._link.ask("read", user, path)
+        with _checked(answer) as descriptor:
+            resolved, size, modified = answer.fields
+            yield OpenFile(_text(resolved), descriptor, int(size), int(modified))
+
+    @contextlib.asynccontextmanager
+    async def writing(self, user: str, path: str) -> AsyncIterator[OpenFile]:
+        """A regular file, made if need be with its directories, emptied and open for writing."""
+        answer = await self._link.ask("write", user, path)
+        with _checked(answer) as descriptor:
+            yield OpenFile(_text(answer.fields[0]), descriptor)
+
+    async def stat(self, user: str, path: str) -> Entry:
+        """One entry; a symlink is described by its target."""
+        answer = await self._link.ask("stat", user, path)
+        return _entry(answer.fields[0])
+
+    async def list(self, user: str, path: str, depth: int) -> list[Entry]:
+        """``depth`` levels below a directory, in lexical order."""
+        answer = await self._link.ask("list", user, path, str(depth))
+        return [_entry(one) for one in answer.fields]
+
+    async def make_directory(self, user: str, path: str) -> Entry:
+        answer = await self._link.ask("make", user, path)
+        return _entry(answer.fields[0])
+
+    async def move(self, user: str, source: str, destination: str) -> Entry:
+        answer = await self._link.ask("move", user, source, destination)
+        return _entry(answer.fields[0])
+
+    async def remove(self, user: str, path: str) -> None:
+        await self._link.ask("remove", user, path)
+
+
+@contextlib.contextmanager
+def _checked(answer: Answer) -> Iterator[int]:
+    """The one descriptor of an answer: it comes from inside a jail, so it is looked at first."""
+    try:
+        if len(answer.descriptors) != 1:
+            raise errors.InternalError("the agent answered without a file")
+        if not stat.S_ISREG(os.fstat(answer.descriptors[0]).st_mode):
+            raise errors.InternalError("the agent answered with something that is no file")
+        yield answer.descriptors[0]
+    finally:
+        for one in answer.descriptors:
+            os.close(one)
+
+
+def _entry(packed: bytes) -> Entry:
+    name, kind, path, size, mode, permissions, owner, group, modified, target, link, extra = (
+        frames.unpack(packed)
+    )
+    pairs = [_text(one) for one in frames.unpack(extra)]
+    return Entry(
+        name=_text(name),
+        kind=_text(kind),
+        path=_text(path),
+        size=int(size),
+        mode=int(mode),
+        permissions=_text(permissions),
+        owner=_text(owner),
+        group=_text(group),
+        modified_ns=int(modified),
+        symlink_target=_text(target) if link else None,
+        is_symlink=bool(link),
+        metadata=dict(zip(pairs[::2], pairs[1::2], strict=False)),
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
