@@ -68,7 +68,7 @@ class Server:
         self.port = 0
 
     async def start(self) -> None:
-        """Listens and reports SERVING. Raises ``RuntimeError`` where the port is taken."""
+        """Listens and reports SERVING. Raises ``StartupError`` where the port is taken."""
         for add in self._app.services.values():
             add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -76,7 +76,11 @@ class Server:
         if self._settings.reflection:
             reflected = [*names, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(reflected, self._server)
-        self.port = self._server.add_insecure_port(f"{self._settings.host}:{self._settings.port}")
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as exc:
+            raise StartupError(f"can't listen on {address}: is the port in use?") from exc
         await self._server.start()
         for name in ["", *names]:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
