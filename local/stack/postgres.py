@@ -42,10 +42,18 @@ class EmbeddedPostgres:
             self._server.cleanup()
             self._server = None
 
+    def is_running(self) -> bool:
+        """Whether the server's process is there."""
+        return psutil.pid_exists(self.pid) and self.process.status() != psutil.STATUS_ZOMBIE
+
+    def restart(self) -> None:
+        """Starts a server that died."""
+        self._running.ensure_postgres_running()
+
     @property
     def pid(self) -> int:
         """Process id of the server."""
-        return int(self._running.get_pid())
+        return self._running.get_postmaster_info().pid
 
     @property
     def process(self) -> psutil.Process:
