@@ -161,7 +161,7 @@ class Process:
                     await self._writable(descriptor)
                 except OSError as exc:
                     raise errors.ConflictError(
-                        f"error writing to process '{self.pid}': {os.strerror(exc.errno)}"
+                        f"error writing to process '{self.pid}': {exc.strerror}"
                     ) from exc
 
     def _input(self, to_terminal: bool) -> int:

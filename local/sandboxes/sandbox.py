@@ -17,17 +17,7 @@ from local.sandboxes.jail import Jail
 from local.sandboxes.model import Identity, Order, State
 from local.sandboxes.processes import Processes
 
-PATH = ":".join(
-    (
-        "/opt/sandbox/bin",
-        "/usr/local/sbin",
-        "/usr/local/bin",
-        "/usr/sbin",
-        "/usr/bin",
-        "/sbin",
-        "/bin",
-    )
-)
+PATH = "/opt/sandbox/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DIAL_SECONDS = 10.0
 
 

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 
-import pyseccomp
+import pyseccomp  # type: ignore[import-untyped]  # ships no types
 
 _TIOCSTI = 0x5412  # types into the terminal of whoever started us
 _TIOCLINUX = 0x541C
@@ -17,21 +17,21 @@ _NEW_NAMESPACES = 0x7E020080  # CLONE_NEWNS, -CGROUP, -UTS, -IPC, -USER, -PID, -
 
 # Of one another: mounts and namespaces, other processes' memory and descriptors, kernel interfaces
 # with a history of escapes, and the machine's own state.
-_DENIED = """
-    mount umount2 pivot_root chroot unshare setns
-    open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr open_tree_attr
-    ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd
-    keyctl add_key request_key bpf perf_event_open userfaultfd
-    name_to_handle_at open_by_handle_at fanotify_init
-    init_module finit_module delete_module kexec_load kexec_file_load
-    acct quotactl quotactl_fd swapon swapoff reboot syslog settimeofday clock_settime
-    adjtimex clock_adjtime sethostname setdomainname vhangup iopl ioperm
-    lookup_dcookie nfsservctl uselib vm86 vm86old modify_ldt migrate_pages move_pages mbind
-    set_mempolicy set_mempolicy_home_node
-""".split()
+_DENIED = (
+    *("mount", "umount2", "pivot_root", "chroot", "unshare", "setns", "mount_setattr"),
+    *("open_tree", "open_tree_attr", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick"),
+    *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd"),
+    *("keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd"),
+    *("name_to_handle_at", "open_by_handle_at", "fanotify_init", "lookup_dcookie"),
+    *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot"),
+    *("acct", "quotactl", "quotactl_fd", "swapon", "swapoff", "syslog", "vhangup"),
+    *("settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname"),
+    *("setdomainname", "iopl", "ioperm", "modify_ldt", "vm86", "vm86old", "uselib", "nfsservctl"),
+    *("migrate_pages", "move_pages", "mbind", "set_mempolicy", "set_mempolicy_home_node"),
+)
 
 # Programs fall back when these do not exist, and break when they are forbidden.
-_ABSENT = "clone3 io_uring_setup io_uring_enter io_uring_register".split()
+_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"]
 
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _HIGHEST_FAMILY = 64

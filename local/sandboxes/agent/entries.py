@@ -1,7 +1,5 @@
 """What is known about one file, in the words of the vendor's EntryInfo."""
 
-# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
-
 from __future__ import annotations
 
 import os
@@ -46,7 +44,7 @@ def describe(path: str) -> bytes:
     try:
         link = os.lstat(path)
     except OSError as exc:
-        raise errors.from_os_error(exc, "cannot stat %s" % path) from None
+        raise errors.from_os_error(exc, f"cannot stat {path}") from None
     info, target, kind = link, b"", _kind(link.st_mode)
     if is_symlink(link.st_mode):
         target, kind = _follow(path)

@@ -52,4 +52,4 @@ class AgentError(Exception):
 def from_os_error(error: OSError, what: str) -> AgentError:
     """``error`` with its place in the closed set, and what was being done."""
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return AgentError(_BY_ERRNO.get(error.errno or 0, INTERNAL), "%s: %s" % (what, reason.lower()))
+    return AgentError(_BY_ERRNO.get(error.errno or 0, INTERNAL), f"{what}: {reason.lower()}")

@@ -1,7 +1,5 @@
 """File calls. Each runs inside the jail, so a symlink can lead no further than the jail's own tree."""
 
-# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
-
 from __future__ import annotations
 
 import os
@@ -20,9 +18,9 @@ def read(user: str, path: str) -> Answer:
     try:
         descriptor = os.open(path, os.O_RDONLY | _NEVER_BLOCK)
     except FileNotFoundError:
-        raise errors.AgentError(errors.NOT_FOUND, "path '%s' does not exist" % path) from None
+        raise errors.AgentError(errors.NOT_FOUND, f"path '{path}' does not exist") from None
     except OSError as exc:
-        raise errors.from_os_error(exc, "error opening file '%s'" % path) from None
+        raise errors.from_os_error(exc, f"error opening file '{path}'") from None
     info = _regular(descriptor, path)
     return [os.fsencode(path), b"%d" % info.st_size, b"%d" % info.st_mtime_ns], [descriptor]
 
@@ -36,9 +34,9 @@ def write(user: str, path: str) -> Answer:
         _regular(descriptor, path)
         os.ftruncate(descriptor, 0)
     except IsADirectoryError:
-        raise errors.AgentError(errors.INVALID, "path is a directory: %s" % path) from None
+        raise errors.AgentError(errors.INVALID, f"path is a directory: {path}") from None
     except OSError as exc:
-        raise errors.from_os_error(exc, "error opening file '%s'" % path) from None
+        raise errors.from_os_error(exc, f"error opening file '{path}'") from None
     return [os.fsencode(path)], [descriptor]
 
 
@@ -56,11 +54,11 @@ def make(user: str, path: str) -> Answer:
         paths.ensure_directory(path)
         return [entries.describe(path)], []
     except OSError as exc:
-        raise errors.from_os_error(exc, "error getting file info for %s" % path) from None
+        raise errors.from_os_error(exc, f"error getting file info for {path}") from None
     if entries.is_directory(mode):
-        raise errors.AgentError(errors.EXISTS, "directory already exists: %s" % path)
+        raise errors.AgentError(errors.EXISTS, f"directory already exists: {path}")
     raise errors.AgentError(
-        errors.INVALID, "path already exists but it is not a directory: %s" % path
+        errors.INVALID, f"path already exists but it is not a directory: {path}"
     )
 
 
@@ -68,12 +66,12 @@ def move(user: str, source: str, destination: str) -> Answer:
     """Rename a file or directory, making the directories above its new place."""
     source, destination = paths.resolve(source, user), paths.resolve(destination, user)
     if not os.path.lexists(source):
-        raise errors.AgentError(errors.NOT_FOUND, "source file not found: %s" % source)
+        raise errors.AgentError(errors.NOT_FOUND, f"source file not found: {source}")
     paths.ensure_parents(destination)
     try:
         os.rename(source, destination)
     except OSError as exc:
-        raise errors.from_os_error(exc, "error renaming %s to %s" % (source, destination)) from None
+        raise errors.from_os_error(exc, f"error renaming {source} to {destination}") from None
     return [entries.describe(destination)], []
 
 
@@ -88,7 +86,7 @@ def remove(user: str, path: str) -> Answer:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as exc:
-        raise errors.from_os_error(exc, "error removing file or directory %s" % path) from None
+        raise errors.from_os_error(exc, f"error removing file or directory {path}") from None
     return [], []
 
 
@@ -97,12 +95,12 @@ def walk(user: str, path: str, depth: int) -> list[bytes]:
     path = paths.resolve(path, user)
     try:
         if not entries.is_directory(os.stat(path).st_mode):
-            raise errors.AgentError(errors.INVALID, "path is not a directory: %s" % path)
+            raise errors.AgentError(errors.INVALID, f"path is not a directory: {path}")
         return _walk(os.path.realpath(path), depth)
     except FileNotFoundError:
-        raise errors.AgentError(errors.NOT_FOUND, "directory not found: %s" % path) from None
+        raise errors.AgentError(errors.NOT_FOUND, f"directory not found: {path}") from None
     except OSError as exc:
-        raise errors.from_os_error(exc, "error reading directory %s" % path) from None
+        raise errors.from_os_error(exc, f"error reading directory {path}") from None
 
 
 def _walk(top: str, depth: int) -> list[bytes]:
@@ -147,4 +145,4 @@ def _regular(descriptor: int, path: str) -> os.stat_result:
         return info
     os.close(descriptor)
     kind = "is a directory" if entries.is_directory(info.st_mode) else "is not a regular file"
-    raise errors.AgentError(errors.INVALID, "path '%s' %s" % (path, kind))
+    raise errors.AgentError(errors.INVALID, f"path '{path}' {kind}")

@@ -44,7 +44,7 @@ def frame(number: int, kind: int, fields: list[bytes] | tuple[bytes, ...], fds: 
     """A whole frame; ``fds`` descriptors have to be sent with its first byte."""
     body = pack(fields)
     if len(body) > MAX_BODY or fds > MAX_FDS:
-        raise BadFrameError("a frame of %d bytes and %d descriptors" % (len(body), fds))
+        raise BadFrameError(f"a frame of {len(body)} bytes and {fds} descriptors")
     head = (len(body) << 48) | (number << 16) | (kind << 8) | fds
     return head.to_bytes(HEAD, "big") + body
 
@@ -64,7 +64,7 @@ class Reader:
             head = int.from_bytes(buffer[:HEAD], "big")
             size, fds = head >> 48, head & 0xFF
             if size > MAX_BODY or fds > MAX_FDS:
-                raise BadFrameError("a frame of %d bytes and %d descriptors" % (size, fds))
+                raise BadFrameError(f"a frame of {size} bytes and {fds} descriptors")
             if len(buffer) < HEAD + size:
                 break
             fields = unpack(bytes(buffer[HEAD : HEAD + size]))

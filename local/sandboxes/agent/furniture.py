@@ -1,7 +1,5 @@
 """The files that a fresh jail's own tree needs before anybody works in it."""
 
-# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
-
 from __future__ import annotations
 
 import os
@@ -63,7 +61,7 @@ def arrange(hostname: str) -> None:
     for path, text in _FILES.items():
         _put(path, text, 0o644)
     _put("/etc/hostname", hostname + "\n", 0o644)
-    _put("/etc/hosts", "127.0.0.1 localhost %s\n::1 localhost\n" % hostname, 0o644)
+    _put("/etc/hosts", f"127.0.0.1 localhost {hostname}\n::1 localhost\n", 0o644)
     _put(SHIMS + "/sudo", _SUDO, 0o755)
     if not any(os.path.exists(folder + "/python") for folder in ("/usr/bin", "/usr/local/bin")):
         os.symlink(_python(), SHIMS + "/python")

@@ -12,7 +12,8 @@ import os
 _PR_SET_DUMPABLE = 4
 _OOM_SCORE = b"500"
 
-_prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
+# The type stub does not know that None, as in dlopen(3), is the process itself.
+_prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
 
 
 def set_dumpable(dumpable: bool) -> None:

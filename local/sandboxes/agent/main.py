@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import _signal as signal
+import _signal as signal  # type: ignore[import-not-found]  # it has no type stub
 import _socket as socket
 import os
 import select
 import sys
 
 from . import errors, files, frames, furniture, hardening, processes
+
+TYPE_CHECKING = False  # as typing has it, without importing typing
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHUNK = 256 * 1024
 _SOL_TCP, _TCP_NODELAY = 6, 1
@@ -87,7 +91,7 @@ class Agent:
             return [], [_dial(int(arguments[0]))]
         if name == b"disk":
             return _disk(), []
-        raise errors.AgentError(errors.INVALID, "unknown request %r" % name)
+        raise errors.AgentError(errors.INVALID, f"unknown request {name!r}")
 
     def _list(self, number: int, user: bytes, path: bytes, depth: bytes) -> files.Answer:
         """A tree can outgrow a frame: all but the last part go ahead as MORE."""
@@ -145,7 +149,7 @@ def _dial(port: int) -> int:
             refusal = exc
             continue
         return connection.detach()
-    raise errors.AgentError(errors.REFUSED, "port %d is not open: %s" % (port, refusal))
+    raise errors.AgentError(errors.REFUSED, f"port {port} is not open: {refusal}")
 
 
 def _disk() -> list[bytes]:
@@ -161,7 +165,7 @@ def _text(message: str) -> bytes:
     return message.encode("utf-8", "surrogateescape")
 
 
-_FILE_CALLS = {
+_FILE_CALLS: dict[bytes, Callable[..., files.Answer]] = {
     b"read": files.read,
     b"write": files.write,
     b"stat": files.stat,

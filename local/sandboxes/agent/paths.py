@@ -1,7 +1,5 @@
 """Paths as the SDK writes them: absolute, below the user's home, or with a leading ``~``."""
 
-# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
-
 from __future__ import annotations
 
 import os
@@ -15,7 +13,7 @@ def home(user: str) -> str:
     """The home directory of ``user``; the jail knows ``user`` and ``root`` alone."""
     found = HOMES.get(user or "user")
     if found is None:
-        raise errors.AgentError("unauthenticated", "invalid username: '%s'" % user)
+        raise errors.AgentError("unauthenticated", f"invalid username: '{user}'")
     return found
 
 
@@ -27,9 +25,7 @@ def resolve(path: str, user: str) -> str:
     if path == "~" or path.startswith("~/"):
         path = base + path[1:]
     elif path.startswith("~"):
-        raise errors.AgentError(
-            errors.INVALID, "cannot expand user-specific home dir in '%s'" % path
-        )
+        raise errors.AgentError(errors.INVALID, f"cannot expand user-specific home dir in '{path}'")
     return os.path.normpath(os.path.join(base, path))
 
 
@@ -43,10 +39,8 @@ def ensure_directory(path: str) -> None:
     try:
         os.makedirs(path, 0o755, exist_ok=True)
     except FileExistsError:
-        raise errors.AgentError(errors.INVALID, "path is a file: %s" % path) from None
+        raise errors.AgentError(errors.INVALID, f"path is a file: {path}") from None
     except NotADirectoryError:
-        raise errors.AgentError(
-            errors.INVALID, "a parent of the path is a file: %s" % path
-        ) from None
+        raise errors.AgentError(errors.INVALID, f"a parent of the path is a file: {path}") from None
     except OSError as exc:
-        raise errors.from_os_error(exc, "cannot create directory %s" % path) from None
+        raise errors.from_os_error(exc, f"cannot create directory {path}") from None

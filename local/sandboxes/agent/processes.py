@@ -1,10 +1,9 @@
 """Commands: started in a session of their own, reaped, signalled as a group."""
 
-# ruff: noqa: PTH -- importing pathlib costs as much time as starting the interpreter
-
 from __future__ import annotations
 
-import _signal as signal  # the plain module builds enums on import, which costs milliseconds
+# The plain module builds enums on import, which costs milliseconds; it has no type stub.
+import _signal as signal  # type: ignore[import-not-found]
 import os
 
 from . import errors, hardening, paths
@@ -28,7 +27,7 @@ class Processes:
         """Start a command on the three descriptors of ``stdio``; answers its pid."""
         folder = paths.resolve(cwd, user)
         if not os.path.isdir(folder):
-            raise errors.AgentError(errors.INVALID, "cwd '%s' does not exist" % folder)
+            raise errors.AgentError(errors.INVALID, f"cwd '{folder}' does not exist")
         report, told = os.pipe2(os.O_CLOEXEC)
         try:
             pid = os.fork()
@@ -66,15 +65,15 @@ class Processes:
     def signal(self, pid: int, number: int) -> None:
         """Send a signal to a command and all of its group."""
         if pid not in self._running:
-            raise errors.AgentError(errors.NOT_FOUND, "process with pid %d not found" % pid)
+            raise errors.AgentError(errors.NOT_FOUND, f"process with pid {pid} not found")
         try:
             os.killpg(pid, number)
         except OSError as exc:
-            raise errors.from_os_error(exc, "cannot signal process %d" % pid) from None
+            raise errors.from_os_error(exc, f"cannot signal process {pid}") from None
 
     def reap(self) -> list[tuple[int, int]]:
         """The commands that have ended since the last call, with their wait status."""
-        ended = []
+        ended: list[tuple[int, int]] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -103,10 +102,11 @@ class Processes:
                 signal.signal(number, signal.SIG_DFL)
             os.chdir(folder)
             os.umask(0o022)
-            os.execvpe(argv[0], argv, dict(pair.split(b"=", 1) for pair in env))
+            # Running what the caller asks for is what a sandbox is for.
+            os.execvpe(argv[0], argv, dict(pair.split(b"=", 1) for pair in env))  # noqa: S606
         except BaseException as exc:  # noqa: BLE001 -- a forked child must end here, whatever it is
             name = os.fsdecode(argv[0]) if argv else ""
-            os.write(told, ("error starting process '%s': %s" % (name, exc)).encode()[:2000])
+            os.write(told, (f"error starting process '{name}': {exc}").encode()[:2000])
         os._exit(127)
 
 

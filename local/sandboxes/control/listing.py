@@ -29,7 +29,7 @@ def parse(query: dict[str, list[str]]) -> Query:
     """From the URL's query; raises InvalidError that names the parameter."""
     states = [one for value in query.get("state", []) for one in value.split(",") if one]
     if unknown := set(states) - set(_STATES):
-        raise InvalidError(f"state: unknown value {sorted(unknown)[0]!r}")
+        raise InvalidError(f"state: unknown value {min(unknown)!r}")
     limit = query.get("limit", [str(_MAX_PAGE)])[0]
     if not limit.isdigit() or not 1 <= int(limit) <= _MAX_PAGE:
         raise InvalidError(f"limit: must be from 1 to {_MAX_PAGE}")
@@ -47,12 +47,7 @@ def page(sandboxes: list[Sandbox], query: Query) -> tuple[list[Sandbox], str]:
     wanted = [one for one in sandboxes if _fits(one, query)]
     wanted.sort(key=_position, reverse=not query.oldest_first)
     if query.after:
-        beyond = (
-            (lambda one: _position(one) > query.after)
-            if query.oldest_first
-            else (lambda one: _position(one) < query.after)
-        )
-        wanted = [one for one in wanted if beyond(one)]
+        wanted = [one for one in wanted if _is_beyond(one, query)]
     found = wanted[: query.limit]
     more = len(wanted) > query.limit
     token = base64.urlsafe_b64encode(_position(found[-1]).encode()).decode() if more else ""
@@ -63,6 +58,11 @@ def _fits(sandbox: Sandbox, query: Query) -> bool:
     if sandbox.state.value not in query.states:
         return False
     return query.metadata.items() <= sandbox.order.metadata.items()
+
+
+def _is_beyond(sandbox: Sandbox, query: Query) -> bool:
+    position = _position(sandbox)
+    return position > query.after if query.oldest_first else position < query.after
 
 
 def _position(sandbox: Sandbox) -> str:

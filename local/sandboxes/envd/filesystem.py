@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from connectrpc.request import RequestContext
 from e2b.envd.filesystem.filesystem_connect import Filesystem
 from e2b.envd.filesystem.filesystem_pb import (
     EntryInfo,
@@ -19,7 +20,6 @@ from e2b.envd.filesystem.filesystem_pb import (
     StatRequest,
     StatResponse,
 )
-from connectrpc.request import RequestContext
 from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 from local.sandboxes.engine import Engine

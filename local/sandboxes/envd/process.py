@@ -51,7 +51,10 @@ class ProcessService(ProcessProtocol):
         self._engine = engine
 
     async def list(
-        self, request: ListRequest, ctx: RequestContext[ListRequest, ListResponse], /
+        self,
+        request: ListRequest,  # noqa: ARG002 -- it has no fields
+        ctx: RequestContext[ListRequest, ListResponse],
+        /,
     ) -> ListResponse:
         with translated():
             sandbox = sandbox_of(self._engine, ctx.request_headers)
@@ -109,9 +112,9 @@ class ProcessService(ProcessProtocol):
             process: Process | None = None
             async for message in request:
                 match message.event:
-                    case Oneof(field="start", value=start):
+                    case Oneof(field="start", value=StreamInputRequest.StartEvent() as start):
                         process = _find(sandbox, start.process)
-                    case Oneof(field="data", value=data):
+                    case Oneof(field="data", value=StreamInputRequest.DataEvent() as data):
                         if process is None:
                             raise errors.InvalidError("data came before start")
                         await _write(process, data.input)

@@ -6,11 +6,12 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
+from typing import Literal
 
 from e2b.envd.process.process_pb import ProcessEvent
 from protobuf import Oneof
 
-from local.sandboxes.processes import Ended, Event, Process
+from local.sandboxes.processes import Ended, Event, Output, Process
 
 _KEEPALIVE_SECONDS = 90.0
 
@@ -34,7 +35,7 @@ async def follow(
     """
     reader = process.events.join()
     try:
-        yield ProcessEvent(event=Oneof("start", ProcessEvent.StartEvent(pid=process.pid)))
+        yield _start(process.pid)
         if process.ended is not None and not reader.behind:
             yield _message(process.ended)
             return
@@ -46,7 +47,7 @@ async def follow(
             except TimeoutError:
                 if left <= keepalive:
                     raise
-                yield ProcessEvent(event=Oneof("keepalive", ProcessEvent.KeepAlive()))
+                yield _keepalive()
                 continue
             yield _message(event)
             if isinstance(event, Ended):
@@ -60,19 +61,45 @@ def deadline_of(timeout_ms: float | None) -> float:
     return math.inf if timeout_ms is None else time.monotonic() + timeout_ms / 1000
 
 
+def _start(pid: int) -> ProcessEvent:
+    start: Oneof[Literal["start"], ProcessEvent.StartEvent]
+    start = Oneof("start", ProcessEvent.StartEvent(pid=pid))
+    return ProcessEvent(event=start)
+
+
+def _keepalive() -> ProcessEvent:
+    keepalive: Oneof[Literal["keepalive"], ProcessEvent.KeepAlive]
+    keepalive = Oneof("keepalive", ProcessEvent.KeepAlive())
+    return ProcessEvent(event=keepalive)
+
+
 def _message(event: Event) -> ProcessEvent:
-    if isinstance(event, Ended):
-        end = ProcessEvent.EndEvent(
-            exit_code=event.exit_code, exited=event.exited, status=event.status
-        )
-        if event.error is not None:
-            end.error = event.error
-        return ProcessEvent(event=Oneof("end", end))
-    match event.channel:
+    return _end(event) if isinstance(event, Ended) else _data(event)
+
+
+def _end(ended: Ended) -> ProcessEvent:
+    message = ProcessEvent.EndEvent(
+        exit_code=ended.exit_code, exited=ended.exited, status=ended.status
+    )
+    if ended.error is not None:
+        message.error = ended.error
+    end: Oneof[Literal["end"], ProcessEvent.EndEvent] = Oneof("end", message)
+    return ProcessEvent(event=end)
+
+
+def _data(output: Output) -> ProcessEvent:
+    channel: (
+        Oneof[Literal["stdout"], bytes]
+        | Oneof[Literal["stderr"], bytes]
+        | Oneof[Literal["pty"], bytes]
+    )
+    match output.channel:
         case "stdout":
-            data = ProcessEvent.DataEvent(output=Oneof("stdout", event.data))
+            channel = Oneof[Literal["stdout"], bytes]("stdout", output.data)
         case "stderr":
-            data = ProcessEvent.DataEvent(output=Oneof("stderr", event.data))
+            channel = Oneof[Literal["stderr"], bytes]("stderr", output.data)
         case _:
-            data = ProcessEvent.DataEvent(output=Oneof("pty", event.data))
-    return ProcessEvent(event=Oneof("data", data))
+            channel = Oneof[Literal["pty"], bytes]("pty", output.data)
+    data: Oneof[Literal["data"], ProcessEvent.DataEvent]
+    data = Oneof("data", ProcessEvent.DataEvent(output=channel))
+    return ProcessEvent(event=data)

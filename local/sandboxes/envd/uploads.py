@@ -178,7 +178,7 @@ def _write(file: OpenFile, data: bytes) -> None:
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise errors.NotEnoughSpaceError("not enough disk space available") from exc
-        raise errors.InternalError(f"error writing file: {os.strerror(exc.errno)}") from exc
+        raise errors.InternalError(f"error writing file: {exc.strerror}") from exc
 
 
 def _set_metadata(file: OpenFile, metadata: dict[str, str]) -> None:

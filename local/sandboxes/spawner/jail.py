@@ -15,6 +15,8 @@ from local.sandboxes.spawner.limits import Limits, drop_privileges
 AGENT = "/run/agent"
 _PR_SET_NO_NEW_PRIVS = 38
 _CONTROL, _SECCOMP, _BUNDLE, _FIRST_FREE = 3, 4, 5, 6
+# Paths inside the jail, where nobody else writes.
+_SHARED_MEMORY, _TEMPORARY = "/dev/shm", "/tmp"  # noqa: S108
 _SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 
 # What programs expect to read of the host's configuration; nothing in it is private.
@@ -59,8 +61,8 @@ class Recipe:
         for name in _FROM_ETC:
             tree += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         tree += ["--proc", "/proc", "--dev", "/dev"]
-        tree += ["--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"]
-        tree += ["--remount-ro", "/dev", "--perms", "1777", "--dir", "/tmp"]
+        tree += ["--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", _SHARED_MEMORY]
+        tree += ["--remount-ro", "/dev", "--perms", "1777", "--dir", _TEMPORARY]
         return [*tree, "--perms", "0444", "--ro-bind-data", str(_BUNDLE), AGENT]
 
 
@@ -111,7 +113,7 @@ def _become(
     # bubblewrap's monitor hangs when its child dies while SIGCHLD is not at its default.
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    os.execve(recipe.bwrap, recipe.command(sandbox), {})
+    os.execve(recipe.bwrap, recipe.command(sandbox), {})  # noqa: S606 -- no shell is wanted
 
 
 def _arrange_descriptors(wanted: list[int], errors: int) -> None:
