@@ -1,0 +1,1 @@
+"""The service's RPCs, one file an RPC service: convert, call, convert."""
