@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -24,6 +24,8 @@ from gateway.transcoder.stream import serve_bytes, serve_events
 from gateway.transcoder.upload import begin_streaming, watch_client
 
 log = structlog.get_logger(__name__)
+
+Serve = Callable[[Exchange], Awaitable[None]]
 
 
 class Transcoder:
@@ -59,21 +61,25 @@ class Transcoder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI, for scopes of type http."""
+        await self.handle(scope, receive, send, self._serve)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, serve: Serve) -> None:
+        """Answers a request by ``serve`` with the errors, ids and limits of the API's own."""
+        if scope["type"] != "http":
+            raise ContractError(f"a scope of type {scope['type']} is not served")
+        limits = self._options
         exchange = Exchange(
-            scope,
-            receive,
-            send,
-            send_timeout=self._options.send_timeout,
-            idle=self._options.upload_idle,
+            scope, receive, send, send_timeout=limits.send_timeout, idle=limits.upload_idle
         )
         try:
-            await self._serve(exchange)
+            await serve(exchange)
         except HttpError as exc:
             await self._fail(exchange, exc)
         except (Disconnected, SlowClient):
             log.debug("client_gone", path=exchange.raw_path)
-        except Exception:  # whatever it is, the client gets a status and nothing else
-            log.exception("request_failed", path=exchange.raw_path)
+        except Exception:
+            # Whatever it is, the client gets a status and nothing else.
+            log.exception("request_failed", request_id=exchange.request_id.decode())
             await self._fail(exchange, internal_error())
 
     def drain(self) -> None:
