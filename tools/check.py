@@ -19,7 +19,7 @@ STEPS: dict[str, list[str]] = {
     "imports": [str(BIN / "lint-imports")],
     "domain": [sys.executable, "-m", "tools.domain"],
     "generated": [sys.executable, "-m", "tools.protos", "--check"],
-    "shell": ["sh", "-n", "tools/setup.sh", "tools/lock.sh", "tools/up.sh"],
+    "shell": ["sh", "-n", "tools/setup.sh", "tools/lock.sh", "tools/up.sh", "deploy/entrypoint.sh"],
 }
 
 
