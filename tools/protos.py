@@ -1,4 +1,4 @@
-"""Generates everything that is made from the protos: stubs, their types and the descriptor set.
+"""Generates what is made from the protos (stubs, their types, descriptors, API reference) and the list of settings.
 
 Usage: ``python -m tools.protos [--check]``. With ``--check`` nothing is written and a difference between
 what is committed and what would be generated is an error (exit code 1).
@@ -7,6 +7,7 @@ what is committed and what would be generated is an error (exit code 1).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from importlib import resources
@@ -15,6 +16,8 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
+
+from tools import reference, settings_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 DESCRIPTORS = Path("protos/descriptors.binpb")
@@ -25,6 +28,8 @@ def main() -> int:
     """Generates, or compares; returns the process's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
+    # protoc looks for its plugins, which lie beside our interpreter, on the path.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -72,6 +77,10 @@ def generate(out: Path) -> None:
         ]
     )
     well_known.unlink()
+    files = descriptor_pb2.FileDescriptorSet.FromString((out / DESCRIPTORS).read_bytes())
+    (out / "docs").mkdir()
+    (out / "docs/API.md").write_text(reference.render(files))
+    (out / "docs/SETTINGS.md").write_text(settings_reference.render())
     for package in {path.parent for path in out.rglob("*_pb2.py")}:
         for folder in [package, *package.parents]:
             if folder == out:
