@@ -101,6 +101,9 @@ async def serve(settings: ServerSettings, app: Application) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     async with app.resources:
+        for work in app.background:
+            # One that is never begun, because the server can't start, must not complain of it.
+            app.resources.callback(work.close)
         server = Server(settings, app)
         await server.start()
         tasks = [asyncio.create_task(work) for work in app.background]
