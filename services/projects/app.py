@@ -56,9 +56,9 @@ async def prepare(settings: ProjectsSettings) -> None:
     try:
         await migrate(database, MIGRATIONS)
     except (OSError, DBAPIError) as exc:
-        reason = type(exc.orig or exc).__name__ if isinstance(exc, DBAPIError) else str(exc)
+        reason = exc.orig if isinstance(exc, DBAPIError) else exc
         raise StartupError(
-            f"PROJECTS_DATABASE_URL: can't bring the schema up to date: {reason}"
+            f"PROJECTS_DATABASE_URL: the schema can't be brought up to date: {reason}"
         ) from exc
     finally:
         await database.close()
