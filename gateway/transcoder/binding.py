@@ -71,6 +71,8 @@ class RequestBinder:
             self._decode_body(body, message)
         if query:
             self._query(query, message)
+        if self._mask is not None and body:
+            self._fill_mask(body, message)
         self._bind_headers(header, message)
         for (name, setter), text in zip(self._path, values, strict=True):
             try:
@@ -85,16 +87,19 @@ class RequestBinder:
         assert self.body is not None
         try:
             self.body.decode(body, message)
-            if self._mask is not None and not getattr(message, self._mask).paths:
-                paths = (path for path in self.body.paths(body) if path not in self._bound)
-                getattr(message, self._mask).paths.extend(paths)
         except JsonError as exc:
             path = exc.path
-            if self._body_name and not path.startswith(self._body_name):
+            if self._body_name:
                 path = f"{self._body_name}.{path}" if path else self._body_name
             if not exc.path:
                 raise invalid(f"the request body: {exc.reason}", (path, exc.reason)) from exc
             raise invalid_field(path, exc.reason) from exc
+
+    def _fill_mask(self, body: bytes, message: Any) -> None:
+        assert self._mask is not None and self.body is not None
+        mask = getattr(message, self._mask)
+        if not mask.paths:
+            mask.paths.extend(path for path in self.body.paths(body) if path not in self._bound)
 
     def _bind_headers(self, header: Callable[[bytes], str | None], message: Any) -> None:
         if self._resume is not None:
