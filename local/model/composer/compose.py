@@ -4,10 +4,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from local.model.composer.brief import Brief
-from local.model.composer.kinds import landing
+from local.model.composer.kinds import game, landing, tool
 from local.model.composer.site import Site
 
-_KINDS: dict[str, Callable[[Brief], Site]] = {"landing": landing.compose}
+_KINDS: dict[str, Callable[[Brief], Site]] = {
+    "landing": landing.compose,
+    "tool": tool.compose,
+    "game": game.compose,
+}
 
 
 @lru_cache(maxsize=256)
