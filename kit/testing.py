@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], *, seconds: float = 30, every: float = 0.02
+    condition: Callable[[], T | None | Awaitable[T | None]],
+    *,
+    seconds: float = 30,
+    every: float = 0.02,
 ) -> T:
     """The condition's first true value; ``AssertionError`` with its last one when time is over."""
     end = time.monotonic() + seconds
@@ -27,7 +30,9 @@ async def eventually(
         await asyncio.sleep(every)
 
 
-def eventually_sync(condition: Callable[[], T], *, seconds: float = 30, every: float = 0.02) -> T:
+def eventually_sync(
+    condition: Callable[[], T | None], *, seconds: float = 30, every: float = 0.02
+) -> T:
     """As ``eventually``, for tests without an event loop."""
     end = time.monotonic() + seconds
     while not (value := condition()):

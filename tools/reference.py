@@ -19,10 +19,10 @@ _ACCESS = {
 _VERBS = ("get", "put", "post", "delete", "patch")
 HEAD = """# API reference
 
-Generated from the protos by `make protos`. JSON uses the lowerCamelCase form of a field's name and the short lower-case
-form of an enum's value. `string`, `int32` and so on are protobuf's types; times are RFC 3339. Over gRPC the same methods
-are at `/package.Service/Method`, with the token in the metadata `authorization: Bearer …`. The live OpenAPI 3.1
-description is at `/openapi.json`.
+Generated from the protos by `make protos`. JSON uses the lowerCamelCase form of a field's name and the short
+lower-case form of an enum's value. `string`, `int32` and so on are protobuf's types; times are RFC 3339. Over gRPC
+the same methods are at `/package.Service/Method`, with the token in the metadata `authorization: Bearer …`. The live
+OpenAPI 3.1 description is at `/openapi.json`.
 """
 
 

@@ -25,8 +25,9 @@ CLASSES = {
 }
 HEAD = """# Settings
 
-Generated from the code by `make protos`. Every setting is an environment variable; `make run`, `make demo` and `make up`
-read `.env` too, and the environment wins. A wrong value ends the process with one line that names the variable.
+Generated from the code by `make protos`. Every setting is an environment variable; `make run`, `make demo` and
+`make up` read `.env` too, and the environment wins. A wrong value ends the process with one line that names the
+variable.
 """
 
 

@@ -54,8 +54,12 @@ class StackSettings(BaseModel):
         return not self.projects_database_url
 
 
-def environment(dotenv: Path = ROOT / ".env") -> dict[str, str]:
-    """The environment with what ``.env`` adds; what is set empty counts as not set."""
+def environment() -> dict[str, str]:
+    """The environment with what ``.env`` adds; what is set empty counts as not set.
+
+    SANDWRIGHT_ENV_FILE names another file than ``.env``.
+    """
+    dotenv = Path(os.environ.get("SANDWRIGHT_ENV_FILE", ROOT / ".env"))
     known = {name: value for name, value in dotenv_values(dotenv).items() if value}
     return {**known, **{name: value for name, value in os.environ.items() if value}}
 
