@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    condition: Callable[[], T | None | Awaitable[T | None]],
+    condition: Callable[[], T | Awaitable[T | None] | None],
     *,
     seconds: float = 30,
     every: float = 0.02,
