@@ -151,6 +151,8 @@ def find_kind(text: str) -> tuple[str, str]:
     _, _, kind, topic = min(found)
     if kind == "game" and not topic:
         topic = next((t for _, _, k, t in sorted(found) if k == "game" and t), "")
+    if kind == "portfolio":
+        return kind, lexicon.find_in("people", text)
     return kind, topic or lexicon.find_trade(text)
 
 
@@ -201,19 +203,42 @@ _SUBJECT = re.compile(
     re.IGNORECASE,
 )
 _ENDS_SUBJECT = re.compile(
-    r"\s(?:in|with|called|named|that|which|who|using|where|at|from|featuring|please|made|and (?:a|an|the))\s.*$",
+    r"(?:^|\s)(?:in|with|called|named|that|which|who|using|where|at|from|featuring|please|made|"
+    r"and (?:a|an|the|use|make))\s.*$",
     re.IGNORECASE,
+)
+# "a SaaS that tracks invoices", "an app for dog walkers"
+_PURPOSE = re.compile(
+    r"\b(?P<link>that|which|for|to) (?P<what>[a-z][^,.;:!?()\"“”]{3,60})", re.IGNORECASE
 )
 
 
 def find_subject(text: str, kind: str) -> str:
-    """What a blog, an event, docs or a portfolio is about, in the prompt's own words."""
+    """What the site is about, in the prompt's own words; what that means depends on the kind.
+
+    A landing page and a portfolio have the word for the business or the person ("pizzeria"), or, for
+    a product, what it is for ("that tracks invoices"); a tool and a game have none.
+    """
     if kind in ("tool", "game"):
         return ""
+    if kind == "portfolio":
+        return lexicon.find_noun("people", text)
+    if kind == "landing":
+        return _landing_subject(text)
     match = _SUBJECT.search(text)
-    if not match:
-        return ""
-    return tidy(_ENDS_SUBJECT.sub("", match.group(1) + " "), MAX_SUBJECT)
+    return tidy(_ENDS_SUBJECT.sub("", match.group(1) + " "), MAX_SUBJECT) if match else ""
+
+
+def _landing_subject(text: str) -> str:
+    noun = lexicon.find_noun("trades", text)
+    if lexicon.find_trade(text) != "saas":
+        return noun
+    start = re.search(r"landing page for |page for |website for |site for ", text, re.IGNORECASE)
+    match = _PURPOSE.search(text, start.end() if start else 0)
+    purpose = (
+        f"{match['link'].lower()} {_ENDS_SUBJECT.sub('', match['what'] + ' ')}" if match else ""
+    )
+    return tidy(f"{noun or 'software'} {purpose}", MAX_SUBJECT) if purpose else noun
 
 
 def tidy(text: str, limit: int) -> str:

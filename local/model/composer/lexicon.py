@@ -36,14 +36,29 @@ def kinds() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
 
 
 def find_trade(text: str) -> str:
-    """The trade that `text` speaks of, or nothing: the first telling word decides."""
+    """The trade that `text` speaks of, or nothing."""
+    return find_in("trades", text)
+
+
+def find_in(name: str, text: str) -> str:
+    """The entry of a table whose `words` are in `text`: the first telling word decides."""
+    return _first(name, text)[0]
+
+
+def find_noun(name: str, text: str) -> str:
+    """That word itself where it can stand for the thing (`nouns` of the entry), or nothing."""
+    entry, word = _first(name, text)
+    return word if entry and word in table(name)[entry].get("nouns", ()) else ""
+
+
+def _first(name: str, text: str) -> tuple[str, str]:
     found = [
-        (_GENERIC.fullmatch(word) is not None, match.start(), -len(word), trade)
-        for trade, entry in table("trades").items()
+        (_GENERIC.fullmatch(word) is not None, match.start(), -len(word), key, word)
+        for key, entry in table(name).items()
         for word in entry["words"]
         if (match := _word(word).search(text)) is not None
     ]
-    return min(found)[3] if found else ""
+    return min(found)[3:] if found else ("", "")
 
 
 def find_place(text: str) -> tuple[str, str]:

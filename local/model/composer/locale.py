@@ -31,7 +31,7 @@ class Locale:
                 units=f"{whole:,}".replace(",", " ") if whole > 9999 else whole
             )
         units, cents = divmod(round(amount * 100), 100)
-        if units >= 100:
+        if units >= 10 and not cents:
             return self.money.replace(",{cents}", "").replace(".{cents}", "").format(units=units)
         return self.money.format(units=units, cents=f"{cents:02d}")
 

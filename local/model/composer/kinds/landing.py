@@ -1,6 +1,5 @@
 """A page for a business: three layouts, told by the trade."""
 
-import re
 from typing import Any
 
 from local.model.composer import lexicon, locale
@@ -9,6 +8,7 @@ from local.model.composer.chance import Chance
 from local.model.composer.locale import Locale
 from local.model.composer.render import base_context, render
 from local.model.composer.site import Site
+from local.model.composer.text import article, slug
 
 FALLBACK = "shop"
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -22,6 +22,8 @@ HOURS: dict[str, tuple[tuple[str, str] | None, ...]] = {
     "always": tuple([("00:00", "24:00")] * 7),
     "none": (),
 }
+# Width and height of the picture at the head of each layout.
+ART = {"table": (480, 560), "craft": (520, 560), "product": (1120, 560)}
 
 
 def compose(brief: Brief) -> Site:
@@ -38,7 +40,7 @@ def compose(brief: Brief) -> Site:
         "index.html": render("landing/index.html", context),
         "js/main.js": render("landing/main.js", context),
     }
-    return Site(context["name"], f"{trade['label']} landing page", files, _about(context, trade))
+    return Site(context["name"], "landing page", files, _about(context))
 
 
 def _extras(layout: str, context: dict[str, Any]) -> dict[str, str]:
@@ -58,6 +60,12 @@ def _trade(brief: Brief) -> dict[str, Any]:
     return trade | local
 
 
+def _label(brief: Brief, trade: dict[str, Any]) -> str:
+    """What the business is called in the prompt's own word, else in ours."""
+    noun = lexicon.find_noun("trades", brief.subject)
+    return noun or str(trade["label"])
+
+
 def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
     chance = Chance(brief.seed)
     name = brief.name or chance.pick("name", trade["names"])
@@ -67,11 +75,13 @@ def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "slug": slug(name),
-        "label": trade["label"],
+        "label": _label(brief, trade),
         "layout": trade["layout"],
         "motif": trade["motif"],
+        "art": ART[trade["layout"]],
         "locale": where,
         "place": brief.place,
+        "purpose": brief.subject if trade["layout"] == "product" else "",
         "tagline": chance.pick("tagline", taglines).format(**filled),
         "lead": trade["lead"].format(**filled),
         "offer_title": trade["offer_title"],
@@ -110,14 +120,6 @@ def _plans(where: Locale) -> list[tuple[str, str, str, list[str]]]:
     ]
 
 
-def _about(context: dict[str, Any], trade: dict[str, Any]) -> str:
+def _about(context: dict[str, Any]) -> str:
     where = f" in {context['place']}" if context["place"] else ""
-    return f"a {trade['label']}{where}"
-
-
-def slug(text: str) -> str:
-    """`text` in lower-case ASCII letters, digits and hyphens; `site` when nothing is left."""
-    return (
-        re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode()).strip("-")[:40]
-        or "site"
-    )
+    return f"{article(context['label'])}{where}"
