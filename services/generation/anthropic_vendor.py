@@ -1,0 +1,243 @@
+"""Anthropic's Messages API through the official SDK. Its types and errors end here.
+
+The raw stream is read, not the SDK's ``stream()`` helper: that one parses a tool's whole input again with each delta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import anthropic
+import httpx2
+from anthropic import AsyncAnthropic
+from anthropic.types import RawMessageStreamEvent, TextBlockParam
+
+from services.generation.language_model import (
+    Block,
+    BlockClosed,
+    CallInput,
+    CallOpened,
+    ModelError,
+    ModelEvent,
+    Said,
+    Thought,
+    TurnClosed,
+    TurnOpened,
+    TurnRequest,
+)
+from services.generation.model import Tokens
+
+_CONNECT_SECONDS = 10.0
+_DOOR = (408, 409, 429)
+_OVERLOADED = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_FINAL = {
+    400: ("MODEL_REJECTED", "The model did not accept the request."),
+    401: ("MODEL_CREDENTIALS", "The platform's key for the model is not valid."),
+    402: ("MODEL_CREDENTIALS", "The platform's account with the model has no credit."),
+    403: ("MODEL_CREDENTIALS", "The platform's key may not use this model."),
+    404: ("MODEL_NOT_FOUND", "There is no model of this name."),
+    413: ("MODEL_REJECTED", "The project is too large for the model."),
+}
+
+
+class AnthropicModel:
+    """A ``LanguageModel`` over the SDK's client."""
+
+    def __init__(self, *, api_key: str, base_url: str | None, read_timeout_seconds: float) -> None:
+        """``base_url`` of another endpoint that speaks the same protocol; ``None``: the vendor's own."""
+        timeout = httpx2.Timeout(read_timeout_seconds, connect=_CONNECT_SECONDS)
+        # We retry ourselves: the SDK would sleep for as long as a Retry-After says, and cannot tell a job about it.
+        self._client = AsyncAnthropic(
+            api_key=api_key, base_url=base_url, timeout=timeout, max_retries=0
+        )
+
+    async def stream(self, request: TurnRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The turn's events. Raises ``ModelError``."""
+        reading = _Reading()
+        try:
+            stream = await self._client.messages.create(**_body(request), stream=True)
+            try:
+                async for event in stream:
+                    for ours in reading.next(event):
+                        yield ours
+            finally:
+                await stream.close()
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            raise _translated(exc, begun=reading.begun) from exc
+        except (ValueError, LookupError, AttributeError, TypeError) as exc:
+            # Not the protocol: an event that is no JSON, a delta of a block that was never begun.
+            raise _unreadable(reading.begun) from exc
+        if not reading.stopped:
+            # The SDK reports a stream that ends too early as a normal end.
+            raise ModelError(
+                "MODEL_UNAVAILABLE",
+                "The model's answer broke off.",
+                retryable=True,
+                begun=reading.begun,
+            )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+
+def _body(request: TurnRequest) -> dict[str, Any]:
+    frozen: TextBlockParam = {
+        "type": "text",
+        "text": request.system,
+        # One breakpoint behind tools and system, which no turn changes; the history's own moves along.
+        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+    }
+    body: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": request.max_tokens,
+        "system": [frozen],
+        "tools": list(request.tools),
+        "messages": request.messages,
+        "cache_control": {"type": "ephemeral"},
+    }
+    if request.user:
+        body["metadata"] = {"user_id": request.user}
+    return body
+
+
+class _Reading:
+    """Follows one stream and puts its blocks together."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.stopped = False
+        self._tokens = Tokens()
+        self._stop_reason = ""
+        self._blocks: dict[int, Block] = {}
+        self._parts: dict[int, list[str]] = {}
+
+    def next(self, event: RawMessageStreamEvent) -> list[ModelEvent]:
+        """Our events for one of theirs. A kind that we don't know says nothing to us."""
+        match event.type:
+            case "message_start":
+                self.begun = True
+                self._tokens = _tokens(event.message.usage, Tokens())
+                return [TurnOpened(self._tokens)]
+            case "content_block_start":
+                return self._opened(event.index, event.content_block.to_dict(mode="json"))
+            case "content_block_delta":
+                return self._delta(event.index, event.delta)
+            case "content_block_stop":
+                return self._closed(event.index)
+            case "message_delta":
+                self._stop_reason = event.delta.stop_reason or self._stop_reason
+                self._tokens = _tokens(event.usage, self._tokens)
+            case "message_stop":
+                self.stopped = True
+                return [TurnClosed(self._stop_reason, self._tokens)]
+        return []
+
+    def _opened(self, index: int, block: Block) -> list[ModelEvent]:
+        self._blocks[index], self._parts[index] = block, []
+        if block.get("type") == "tool_use":
+            return [CallOpened(str(block["id"]), str(block["name"]))]
+        return []
+
+    def _delta(self, index: int, delta: Any) -> list[ModelEvent]:
+        block, parts = self._blocks[index], self._parts[index]
+        match delta.type:
+            case "text_delta":
+                parts.append(_clean(delta.text))
+                return [Said(parts[-1])]
+            case "thinking_delta":
+                parts.append(delta.thinking)
+                return [Thought(len(delta.thinking))]
+            case "signature_delta":
+                block["signature"] = delta.signature
+            case "input_json_delta":
+                parts.append(_clean(delta.partial_json))
+                return [CallInput(str(block.get("id")), parts[-1])]
+            case "citations_delta":
+                block["citations"] = [
+                    *(block.get("citations") or []),
+                    delta.citation.to_dict(mode="json"),
+                ]
+        return []
+
+    def _closed(self, index: int) -> list[ModelEvent]:
+        block, whole = self._blocks.pop(index), "".join(self._parts.pop(index))
+        kind = block.get("type")
+        if kind in {"tool_use", "server_tool_use"}:
+            return [BlockClosed(block, whole)]
+        if kind in {"text", "thinking"}:
+            block[kind] = str(block.get(kind) or "") + whole
+        return [BlockClosed(block)]
+
+
+def _tokens(usage: Any, before: Tokens) -> Tokens:
+    """Deltas count from the turn's beginning and leave out what does not change."""
+    split = getattr(usage, "cache_creation", None)
+    written = _given(usage, "cache_creation_input_tokens")
+    hour = split.ephemeral_1h_input_tokens if split else before.cache_write_1h
+    if written is None:
+        written = before.cache_write_5m + before.cache_write_1h
+    read, cached = _given(usage, "input_tokens"), _given(usage, "cache_read_input_tokens")
+    return Tokens(
+        read=before.read if read is None else read,
+        written=usage.output_tokens or before.written,
+        cache_read=before.cache_read if cached is None else cached,
+        cache_write_5m=max(0, written - hour),
+        cache_write_1h=hour,
+        geography=getattr(usage, "inference_geo", None) or before.geography,
+    )
+
+
+def _given(usage: Any, name: str) -> int | None:
+    return cast("int | None", getattr(usage, name, None))
+
+
+def _clean(text: str) -> str:
+    """The text without lone surrogates, which no UTF-8 can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _translated(error: Exception, *, begun: bool) -> ModelError:
+    if isinstance(error, anthropic.APIStatusError):
+        return _from_status(error, begun)
+    if isinstance(error, (anthropic.APIConnectionError, httpx2.HTTPError, httpx2.StreamError)):
+        return ModelError(
+            "MODEL_UNAVAILABLE", "The model does not answer.", retryable=True, begun=begun
+        )
+    return _unreadable(begun)
+
+
+def _unreadable(begun: bool) -> ModelError:
+    return ModelError(
+        "MODEL_PROTOCOL", "The model's answer could not be read.", retryable=True, begun=begun
+    )
+
+
+def _from_status(error: anthropic.APIStatusError, begun: bool) -> ModelError:
+    status = error.status_code
+    passing = status in _DOOR or status >= 500 or (status < 400 and error.type in _OVERLOADED)
+    if passing:
+        return ModelError(
+            "MODEL_UNAVAILABLE",
+            "The model is overloaded or out of reach.",
+            retryable=True,
+            retry_after=_retry_after(error.response.headers),
+            begun=begun,
+        )
+    reason, message = _FINAL.get(status, ("MODEL_REJECTED", "The model refused the request."))
+    return ModelError(reason, message, begun=begun)
+
+
+def _retry_after(headers: httpx2.Headers) -> float | None:
+    """Seconds, from ``retry-after-ms`` or ``retry-after``; a date or nonsense counts as nothing."""
+    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * factor)
+        except (KeyError, ValueError):
+            continue
+    return None

@@ -1,0 +1,157 @@
+"""Between the domain and the messages of ``protos/generation``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.generation.v1 import generation_pb2 as pb
+from services.generation import model
+from services.generation.model import Event, Job, Status
+from services.generation.repository import LoggedEvent
+
+_STATUS = {
+    Status.QUEUED: pb.GENERATION_STATUS_QUEUED,
+    Status.RUNNING: pb.GENERATION_STATUS_RUNNING,
+    Status.SUCCEEDED: pb.GENERATION_STATUS_SUCCEEDED,
+    Status.FAILED: pb.GENERATION_STATUS_FAILED,
+    Status.CANCELLED: pb.GENERATION_STATUS_CANCELLED,
+}
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
+"""The names of the events that come last."""
+
+
+def event_entry(event: Event) -> tuple[str, bytes]:
+    """An event as the log keeps it: its name and its message, without sequence and time."""
+    message = _event(event)
+    return str(message.WhichOneof("event")), message.SerializeToString()
+
+
+def logged_event(logged: LoggedEvent) -> pb.GenerationEvent:
+    """An event of the log as it goes out."""
+    message = pb.GenerationEvent.FromString(logged.payload)
+    message.sequence = logged.sequence
+    message.created_at.CopyFrom(_time(logged.created_at))
+    return message
+
+
+def generation(job: Job) -> pb.Generation:
+    """A generation as it goes out."""
+    message = pb.Generation(
+        generation_id=job.generation_id,
+        project_id=job.project_id,
+        prompt=job.prompt,
+        model=job.model,
+        status=_STATUS[job.status],
+        sandbox_id=job.sandbox.sandbox_id,
+        sandbox_url=job.sandbox.sandbox_url,
+        preview_url=job.sandbox.preview_url,
+        created_at=_time(job.created_at),
+        version=job.version,
+        usage=_usage(job.usage),
+        last_sequence=job.last_sequence,
+    )
+    if job.started_at:
+        message.started_at.CopyFrom(_time(job.started_at))
+    if job.ended_at:
+        message.ended_at.CopyFrom(_time(job.ended_at))
+    if job.failure and job.status is Status.FAILED:
+        message.failure.CopyFrom(_failure(job.failure))
+    return message
+
+
+def start_response(job: Job) -> pb.StartGenerationResponse:
+    """The answer to who started a generation."""
+    return pb.StartGenerationResponse(
+        generation_id=job.generation_id,
+        project_id=job.project_id,
+        status=_STATUS[job.status],
+        sandbox_id=job.sandbox.sandbox_id,
+        sandbox_url=job.sandbox.sandbox_url,
+        preview_url=job.sandbox.preview_url,
+    )
+
+
+def _event(event: Event) -> pb.GenerationEvent:
+    match event:
+        case model.Queued():
+            return pb.GenerationEvent(queued=pb.Queued(position=event.position))
+        case model.Started():
+            return pb.GenerationEvent(started=_started(event))
+        case model.TextDelta():
+            return pb.GenerationEvent(text_delta=pb.TextDelta(text=event.text))
+        case model.FileDelta():
+            delta = pb.FileDelta(path=event.path, text=event.text, offset=event.offset)
+            return pb.GenerationEvent(file_delta=delta)
+        case model.FileWritten():
+            written = pb.FileWritten(
+                path=event.path, size_bytes=event.size_bytes, sha256=event.sha256
+            )
+            return pb.GenerationEvent(file_written=written)
+        case model.FileDeleted():
+            return pb.GenerationEvent(file_deleted=pb.FileDeleted(path=event.path))
+        case model.TurnRestarted():
+            restarted = pb.TurnRestarted(turn=event.turn, reason=event.reason)
+            return pb.GenerationEvent(turn_restarted=restarted)
+        case model.UsageReport():
+            return pb.GenerationEvent(usage=_usage(event.usage))
+        case _:
+            return _terminal(event)
+
+
+def _terminal(event: model.Terminal) -> pb.GenerationEvent:
+    match event:
+        case model.Succeeded():
+            return pb.GenerationEvent(
+                succeeded=pb.Succeeded(
+                    version=event.version,
+                    usage=_usage(event.usage),
+                    preview_url=event.sandbox.preview_url,
+                    sandbox_url=event.sandbox.sandbox_url,
+                    files_written=event.files_written,
+                )
+            )
+        case model.Failed():
+            return pb.GenerationEvent(
+                failed=pb.Failed(
+                    failure=_failure(event.failure),
+                    usage=_usage(event.usage),
+                    partial_version=event.partial_version,
+                )
+            )
+        case model.Cancelled():
+            return pb.GenerationEvent(
+                cancelled=pb.Cancelled(version=event.version, usage=_usage(event.usage))
+            )
+
+
+def _started(event: model.Started) -> pb.Started:
+    return pb.Started(
+        sandbox_id=event.sandbox.sandbox_id,
+        sandbox_url=event.sandbox.sandbox_url,
+        preview_url=event.sandbox.preview_url,
+        model=event.model,
+    )
+
+
+def _failure(failure: model.Failure) -> pb.Failure:
+    return pb.Failure(reason=failure.reason, message=failure.message)
+
+
+def _usage(usage: model.Usage) -> pb.Usage:
+    return pb.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost_usd=float(usage.cost_usd),
+        estimated=usage.estimated,
+        turns=usage.turns,
+    )
+
+
+def _time(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

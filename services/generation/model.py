@@ -1,0 +1,241 @@
+"""What a generation is: its states, its endings, what happens in it. The standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """States of a generation."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing comes after it."""
+        return self not in NEXT
+
+
+NEXT: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELLED}),
+    Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}),
+}
+"""What a state may become; one that isn't here is an end."""
+
+ENDED = tuple(status for status in Status if status.ended)
+
+
+def sources(target: Status) -> tuple[Status, ...]:
+    """The states from which this one is reached."""
+    return tuple(status for status, following in NEXT.items() if target in following)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What one turn of the model used."""
+
+    read: int = 0
+    """Tokens read at full price."""
+    written: int = 0
+    """Tokens written, thoughts included."""
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    geography: str = ""
+    """Where the model ran, as it says itself; some places have prices of their own."""
+
+    @property
+    def prompt(self) -> int:
+        """Size of the whole prompt, which decides the price tier."""
+        return self.read + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a generation used so far."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_usd: Decimal = Decimal(0)
+    estimated: bool = False
+    turns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a generation failed."""
+
+    reason: str
+    """Stable, for programs."""
+    message: str
+    """A sentence for people; never holds a secret or an internal text."""
+    keeps_work: bool = False
+    """Whether what was written becomes the head, marked partial, as after a cancellation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where a generation writes."""
+
+    sandbox_id: str = ""
+    sandbox_url: str = ""
+    preview_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One generation as its row has it."""
+
+    generation_id: str
+    owner_id: str
+    project_id: str
+    prompt: str
+    model: str
+    status: Status
+    created_at: datetime
+    epoch: int = 0
+    body_hash: str = ""
+    sandbox: Sandbox = field(default_factory=Sandbox)
+    usage: Usage = field(default_factory=Usage)
+    version: int = 0
+    failure: Failure | None = None
+    """While it runs: the failure that was decided on and is being carried out."""
+    restarts: int = 0
+    """How many turns were lost to the model's stream and asked again."""
+    last_sequence: int = 0
+    cancel_requested_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+# What happens in a generation. The names of the classes, in snake case, are the events' names on the wire.
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """It waits; ``position`` others of the user come first."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker took it up."""
+
+    sandbox: Sandbox
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The model says something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDelta:
+    """The model goes on with a file; ``offset`` in characters."""
+
+    path: str
+    text: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileWritten:
+    """A file is in the sandbox and in the store."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileDeleted:
+    """A file is gone from the sandbox and from the store."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRestarted:
+    """The turn under way was lost and begins again."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What was used so far."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The last event: it ended well."""
+
+    version: int
+    usage: Usage
+    sandbox: Sandbox
+    files_written: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last event: it could not be finished."""
+
+    failure: Failure
+    usage: Usage
+    partial_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The last event: it was cancelled."""
+
+    version: int
+    usage: Usage
+
+
+Terminal = Succeeded | Failed | Cancelled
+Event = (
+    Queued
+    | Started
+    | TextDelta
+    | FileDelta
+    | FileWritten
+    | FileDeleted
+    | TurnRestarted
+    | UsageReport
+    | Terminal
+)
+
+
+def status_after(event: Terminal) -> Status:
+    """The state that a last event leaves behind."""
+    if isinstance(event, Succeeded):
+        return Status.SUCCEEDED
+    return Status.FAILED if isinstance(event, Failed) else Status.CANCELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the transcript, content blocks verbatim as the model's API has them."""
+
+    role: str
+    content: list[dict[str, object]]
+    stop_reason: str = ""
+    """Why the model stopped; empty in messages that aren't the model's."""

@@ -1,0 +1,93 @@
+"""What the generation service needs of its peers, in its own words. Real ones in ``*_peer.py``, fakes in tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.generation.model import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """One file of a project."""
+
+    path: str
+    size_bytes: int
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who writes, for fencing and for repeating a write without harm."""
+
+    generation_id: str
+    epoch: int
+    operation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a project's files."""
+
+    number: int
+    made: bool
+    """Whether this generation made it; otherwise nothing differed and it is the head."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did. Without ``file`` the path is gone."""
+
+    sandbox: Sandbox
+    file: FileInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectChange:
+    """One entry of projects' change log."""
+
+    sequence: int
+    project_id: str
+    deleted: bool
+
+
+class Projects(Protocol):
+    """The projects service. Every method raises errors of ``kit.errors``."""
+
+    async def check(self, project_id: str) -> None:
+        """Raises ``NotFound`` where the caller has no such project."""
+
+    async def manifest(self, project_id: str) -> Sequence[FileInfo]:
+        """All files of a project, by path."""
+
+    async def contents(self, project_id: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """The content of some files."""
+
+    async def commit_edits(self, project_id: str) -> None:
+        """Keeps what the user changed since the head as a version, where there is something."""
+
+    async def commit(
+        self, project_id: str, origin: Origin, title: str, *, partial: bool, keep_head: bool
+    ) -> Version | None:
+        """Keeps the files as a version, once for a generation; ``None`` where the project has none at all."""
+
+    def changes(self, after: int) -> AsyncIterator[ProjectChange]:
+        """What happens to projects, from behind a sequence number on, without end."""
+
+
+class Sandboxes(Protocol):
+    """The sandbox service. Every method raises errors of ``kit.errors``."""
+
+    async def ensure(self, project_id: str, generation_id: str) -> Sandbox:
+        """The project's sandbox, made for this generation where there is none."""
+
+    async def write(self, project_id: str, origin: Origin, path: str, content: bytes) -> Written:
+        """Writes a file into the sandbox and the store."""
+
+    async def delete(self, project_id: str, origin: Origin, path: str) -> Written:
+        """Removes a file from the sandbox and the store."""
+
+    async def discard(self, project_id: str, generation_id: str) -> None:
+        """Closes the sandbox that this generation made, where it is still the project's."""

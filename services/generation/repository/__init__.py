@@ -1,0 +1,9 @@
+"""All SQL of the generation service. Each class works on one connection; who calls begins and ends the transaction."""
+
+from services.generation.repository.events import Events, LoggedEvent
+from services.generation.repository.jobs import Jobs, NewJob
+from services.generation.repository.ledger import Ledger, TurnKey
+from services.generation.repository.queue import Queue
+from services.generation.repository.transcript import Transcript
+
+__all__ = ["Events", "Jobs", "Ledger", "LoggedEvent", "NewJob", "Queue", "Transcript", "TurnKey"]

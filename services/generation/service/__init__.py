@@ -1,0 +1,1 @@
+"""Use cases: starting, watching, listing and cancelling generations, and following what happens to projects."""

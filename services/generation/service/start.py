@@ -1,0 +1,144 @@
+"""Accepting a prompt: a row in the queue, then a sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kit.db import Database
+from kit.errors import Conflict, QuotaExceeded, ServiceError
+from kit.ids import new_id
+from services.generation.convert import event_entry
+from services.generation.model import Failed, Failure, Job, Queued, Status
+from services.generation.peers import Projects, Sandboxes
+from services.generation.repository import Events, Jobs, NewJob
+from services.generation.repository.wakeups import QUEUE, notify
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What is asked for, and by whom."""
+
+    owner_id: str
+    project_id: str
+    prompt: str
+    model: str
+    """Empty: the platform's default."""
+    idempotency_key: str
+
+    @property
+    def body_hash(self) -> str:
+        """Tells whether a repeated key asks for the same."""
+        parts = (self.project_id, self.prompt, self.model)
+        framed = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+        return hashlib.sha256(framed).hexdigest()
+
+
+class Start:
+    """StartGeneration."""
+
+    def __init__(
+        self,
+        database: Database,
+        projects: Projects,
+        sandboxes: Sandboxes,
+        *,
+        model: str,
+        max_queued: int,
+        hold_seconds: float,
+    ) -> None:
+        """Workers leave a new generation alone for ``hold_seconds``, or until its sandbox is there."""
+        self._database = database
+        self._projects = projects
+        self._sandboxes = sandboxes
+        self._model = model
+        self._max_queued = max_queued
+        self._hold_seconds = hold_seconds
+        self._readying: set[asyncio.Task[Job]] = set()
+
+    async def start(self, request: StartRequest) -> Job:
+        """The generation, queued, with its sandbox; the same one where the idempotency key is known."""
+        await self._projects.check(request.project_id)
+        async with self._database.begin() as connection:
+            job = await self._accepted(connection, request)
+        if job.sandbox.sandbox_id or job.status is not Status.QUEUED:
+            return job
+        # A caller who goes away meanwhile does not leave it half done.
+        task = asyncio.create_task(self._readied(job))
+        self._readying.add(task)
+        task.add_done_callback(self._readying.discard)
+        return await asyncio.shield(task)
+
+    async def _accepted(self, connection: AsyncConnection, request: StartRequest) -> Job:
+        jobs = Jobs(connection)
+        await jobs.lock_owner(request.owner_id)
+        if request.idempotency_key:
+            known = await jobs.by_key(request.owner_id, request.idempotency_key)
+            if known and known.body_hash != request.body_hash:
+                raise Conflict(
+                    "idempotency_key: was used for another request", reason="IDEMPOTENCY_CONFLICT"
+                )
+            if known:
+                return known
+        queued = await jobs.queued(request.owner_id)
+        if queued >= self._max_queued:
+            raise QuotaExceeded(
+                f"{queued} generations are waiting; the limit is {self._max_queued}",
+                reason="GENERATION_QUOTA",
+                metadata={"limit": str(self._max_queued), "used": str(queued)},
+            )
+        position = queued + await jobs.running_in(request.project_id)
+        job = await jobs.add(self._new(request), self._hold_seconds)
+        await Events(connection).add_first(job.generation_id, event_entry(Queued(position)))
+        return job
+
+    def _new(self, request: StartRequest) -> NewJob:
+        return NewJob(
+            generation_id=new_id("gen"),
+            owner_id=request.owner_id,
+            project_id=request.project_id,
+            prompt=request.prompt,
+            model=request.model or self._model,
+            body_hash=request.body_hash,
+            idempotency_key=request.idempotency_key,
+        )
+
+    async def _readied(self, job: Job) -> Job:
+        try:
+            sandbox = await self._sandboxes.ensure(job.project_id, job.generation_id)
+        except ServiceError as exc:
+            await self._failed(job, exc)
+            raise
+        async with self._database.begin() as connection:
+            jobs = Jobs(connection)
+            await jobs.release(job.generation_id, sandbox)
+            await notify(connection, QUEUE)
+            return await jobs.get(job.owner_id, job.generation_id) or job
+
+    async def _failed(self, job: Job, error: ServiceError) -> None:
+        """Ends it, and lets the same key try again. Where a worker has it by now, that one goes on."""
+        _log.info("no sandbox", generation=job.generation_id, reason=error.reason)
+        failure = Failure(error.reason, f"There is no sandbox for it: {error.message}.")
+        last = event_entry(Failed(failure, job.usage, 0))
+        async with self._database.begin() as connection:
+            ended = await Events(connection).end(
+                job.generation_id,
+                0,
+                Status.FAILED,
+                [last],
+                failure_reason=failure.reason,
+                failure_message=failure.message,
+            )
+            if ended is not None:
+                await Jobs(connection).free_key(job.generation_id)
+        try:
+            # The sandbox may have been made though its answer did not arrive.
+            await self._sandboxes.discard(job.project_id, job.generation_id)
+        except ServiceError as exc:
+            _log.info("nothing to discard", reason=exc.reason)

@@ -1,0 +1,80 @@
+"""Every variable that the generation service reads."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import ServerSettings
+
+
+class GenerationSettings(ServerSettings):
+    """Prefix ``GENERATION_``, but for peers' addresses and the vendor's own variables."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENERATION_", extra="ignore", populate_by_name=True
+    )
+
+    port: int = Field(50053, ge=0, le=65535)
+    projects_address: str = Field(
+        "127.0.0.1:50051", validation_alias=AliasChoices("PROJECTS_ADDRESS", "projects_address")
+    )
+    """Where the projects service listens."""
+    sandbox_address: str = Field(
+        "127.0.0.1:50052", validation_alias=AliasChoices("SANDBOX_ADDRESS", "sandbox_address")
+    )
+    """Where the sandbox service listens."""
+
+    anthropic_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "anthropic_api_key")
+    )
+    """The vendor's key. A compatible endpoint on this machine may do without."""
+    anthropic_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url")
+    )
+    """Another endpoint that speaks the Messages API; unset: the vendor's."""
+    model: str = Field("claude-sonnet-5-5", min_length=1, max_length=100)
+    """Which model answers where a request names none."""
+    max_tokens: int = Field(32_000, ge=1024)
+    """Tokens that one turn of the model may write."""
+    max_turns: int = Field(40, ge=1)
+    """Turns of the model in one generation."""
+    max_cost_usd: Decimal = Field(Decimal(1), gt=0)
+    """Cost of one generation in US dollars."""
+    model_read_timeout_seconds: float = Field(90, gt=0)
+    """Silence of the model after which its stream counts as cut."""
+    turn_timeout_seconds: float = Field(900, gt=0)
+    """Longest that one turn may take."""
+    turn_restarts: int = Field(3, ge=0)
+    """How many cut turns of a generation are asked again."""
+    model_knocks: int = Field(6, ge=1)
+    """How often a turn is asked for while the model refuses to begin (overloaded, rate limited)."""
+    retry_seconds: float = Field(0.5, gt=0)
+    """First pause before the model is asked again; it doubles up to ``max_retry_seconds``."""
+    max_retry_seconds: float = Field(16, gt=0)
+    """Longest pause; where the model asks for a longer one the generation fails and says so."""
+    context_bytes: int = Field(100_000, ge=0)
+    """Bytes of the project's text files that a prompt carries along."""
+
+    workers: int = Field(8, ge=1)
+    """Generations that this process works on at once."""
+    max_running_per_user: int = Field(2, ge=1)
+    """Generations of one user that run at once; more wait."""
+    max_queued_per_user: int = Field(20, ge=1)
+    """Generations of one user that may wait; more are refused."""
+    lease_seconds: float = Field(15, gt=0)
+    """How long a worker owns a generation without renewing."""
+    lease_renew_seconds: float = Field(5, gt=0)
+    """How often a worker renews."""
+    max_claims: int = Field(25, ge=1)
+    """After so many workers were lost a generation is given up."""
+    poll_seconds: float = Field(1, gt=0)
+    """How often the queue and the log are looked at without a wake-up."""
+    event_batch_ms: int = Field(50, ge=0, le=5000)
+    """How long deltas are gathered before they are written."""
+    peer_patience_seconds: float = Field(60, ge=0)
+    """How long a step waits for a service that does not answer."""
+    ending_patience_seconds: float = Field(300, ge=0)
+    """The same for the steps that end a generation."""

@@ -1,0 +1,236 @@
+"""The agent loop: turn after turn until the model has finished or something stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kit.errors import NotFound
+from services.generation.agent.calls import TOOLS
+from services.generation.agent.prompt import SYSTEM, opening, shown_files
+from services.generation.language_model import ModelError, TurnRequest
+from services.generation.model import (
+    Failure,
+    Job,
+    Message,
+    Tokens,
+    TurnRestarted,
+    UsageReport,
+)
+from services.generation.prices import CHARACTERS_PER_TOKEN
+from services.generation.repository import Transcript, TurnKey
+from services.generation.worker.account import Account
+from services.generation.worker.journal import Journal
+from services.generation.worker.patience import patiently
+from services.generation.worker.surroundings import Surroundings
+from services.generation.worker.turn import Attempt, Turn
+from services.generation.worker.writes import Writes
+
+_log = structlog.get_logger(__name__)
+# With less than this left to spend, a turn is not worth asking for.
+_LEAST_TOKENS = 1_024
+_GOES_ON = frozenset({"tool_use", "end_turn", "stop_sequence", "pause_turn"})
+
+
+class Conversation:
+    """One job's talk with the model, from where the transcript ends."""
+
+    def __init__(
+        self, around: Surroundings, job: Job, journal: Journal, writes: Writes, account: Account
+    ) -> None:
+        """``job`` as it was claimed."""
+        self._around = around
+        self._settings = around.settings
+        self._job = job
+        self._journal = journal
+        self._writes = writes
+        self._account = account
+        self._messages: list[Message] = []
+        self._restarts = job.restarts
+        self._read = Tokens()
+
+    async def hold(self) -> Failure | None:
+        """``None`` where the model has finished; otherwise why it can't go on."""
+        self._messages = await self._transcript()
+        if not self._messages:
+            await self._begin()
+        number = 1 + sum(message.role == "assistant" for message in self._messages)
+        if _finished(self._messages):
+            return None
+        if self._job.started_at is not None:
+            await self._journal.write(TurnRestarted(number, "worker lost"))
+        while number <= self._settings.max_turns:
+            stopped = await self._take(number)
+            if stopped is not None or _finished(self._messages):
+                return stopped
+            number += 1
+        limit = self._settings.max_turns
+        return Failure("TURN_LIMIT", f"The model was not done after {limit} turns.")
+
+    async def account_for_cut(self) -> None:
+        """Books what an attempt that was stopped by us used, by estimate."""
+        if self._account.open:
+            step = self._account.cut()
+            await self._journal.write(also=step, **self._account.values)
+
+    async def _take(self, number: int) -> Failure | None:
+        limit = self._token_limit()
+        if limit < _LEAST_TOKENS:
+            return self._cost_limit()
+        taken = await self._ask(number, limit)
+        if isinstance(taken, Failure):
+            return taken
+        results = [await task for task in taken.results]
+        added = [Message("assistant", taken.content, taken.stop_reason)]
+        if results:
+            added.append(Message("user", results))
+        failure = self._stopped_by(taken, limit)
+        await self._record(number, taken, [] if failure else added)
+        return failure
+
+    async def _ask(self, number: int, limit: int) -> Turn | Failure:
+        """The turn, asked again while that may help."""
+        attempt = knocks = 0
+        while True:
+            key = TurnKey(number, self._job.epoch, attempt)
+            try:
+                seconds = self._settings.turn_timeout_seconds
+                asked = Attempt(key, self._journal, self._writes, self._account)
+                return await asked.take(self._around.model, self._request(limit), seconds)
+            except ModelError as exc:
+                _log.warning("turn cut", turn=number, reason=exc.reason, begun=exc.begun)
+                await self._writes.settle()
+                await self.account_for_cut()
+                knocks += not exc.begun
+                failure = await self._again(exc, number, knocks)
+                if failure:
+                    return failure
+            attempt += 1
+
+    async def _again(self, error: ModelError, number: int, knocks: int) -> Failure | None:
+        """Waits, and says in the log that the turn begins again; or says why it does not."""
+        failure = Failure(error.reason, error.message)
+        spent = self._restarts >= self._settings.turn_restarts
+        if not error.retryable or (spent if error.begun else knocks >= self._settings.model_knocks):
+            return failure
+        tries = self._restarts if error.begun else knocks - 1
+        pause = min(self._settings.retry_seconds * 2**tries, self._settings.max_retry_seconds)
+        if error.retry_after is not None:
+            pause = max(pause, error.retry_after)
+        if pause > self._settings.max_retry_seconds:
+            return Failure(
+                error.reason, f"{error.message} It asks to be left alone for {pause:.0f} seconds."
+            )
+        if error.begun:
+            self._restarts += 1
+            event = TurnRestarted(number, "stream cut")
+            await self._journal.write(event, restarts=self._restarts)
+        await asyncio.sleep(pause)
+        return None
+
+    def _request(self, limit: int) -> TurnRequest:
+        return TurnRequest(
+            model=self._job.model,
+            system=SYSTEM,
+            tools=TOOLS,
+            messages=[{"role": m.role, "content": m.content} for m in self._messages],
+            max_tokens=limit,
+            user=self._job.owner_id,
+        )
+
+    def _token_limit(self) -> int:
+        """Tokens for the next turn: the setting's, or what the money left can pay for."""
+        known = sum(message.role == "assistant" for message in self._messages)
+        prompt = Tokens(cache_read=self._read.prompt + self._read.written)
+        if not known or not prompt.cache_read:
+            written = len(SYSTEM) + len(json.dumps([m.content for m in self._messages]))
+            prompt = Tokens(read=written // CHARACTERS_PER_TOKEN)
+        affordable = self._account.affordable(self._settings.max_cost_usd, prompt)
+        most = self._settings.max_tokens
+        return most if affordable is None else min(most, affordable)
+
+    def _stopped_by(self, turn: Turn, limit: int) -> Failure | None:
+        match turn.stop_reason:
+            case reason if reason in _GOES_ON:
+                return None
+            case "max_tokens" if limit < self._settings.max_tokens:
+                return self._cost_limit()
+            case "max_tokens" | "model_context_window_exceeded":
+                return Failure(
+                    "MODEL_OUTPUT_LIMIT", "The model reached its limit before it was done."
+                )
+            case "refusal":
+                return Failure("MODEL_REFUSED", "The model declined this request.")
+        return Failure("MODEL_PROTOCOL", "The model stopped for a reason that is not known here.")
+
+    def _cost_limit(self) -> Failure:
+        limit = self._settings.max_cost_usd
+        message = f"The generation reached its cost limit of {limit} US dollars."
+        return Failure("COST_LIMIT", message, keeps_work=True)
+
+    async def _transcript(self) -> list[Message]:
+        async with self._around.database.begin() as connection:
+            return await Transcript(connection, self._job.generation_id).read()
+
+    async def _begin(self) -> None:
+        """The first message. It is kept, so that a worker who goes on asks with the very same prefix."""
+        project, patience = self._job.project_id, self._settings.peer_patience_seconds
+        projects = self._around.projects
+        files = await patiently(lambda: projects.manifest(project), patience)
+        paths = shown_files(files, self._settings.context_bytes)
+        try:
+            found = await patiently(lambda: projects.contents(project, paths), patience)
+        except NotFound as exc:
+            if exc.reason != "FILE_NOT_FOUND":
+                raise
+            found = {}
+        content = opening(self._job.prompt, files, _texts(found))
+        await self._add(0, [Message("user", content)])
+
+    async def _record(self, number: int, turn: Turn, added: Sequence[Message]) -> None:
+        """The turn's messages, its price and its event, together or not at all."""
+        booked = self._account.complete(turn.tokens)
+        self._read = turn.tokens
+
+        async def also(connection: AsyncConnection) -> None:
+            await booked(connection)
+            if added:
+                transcript = Transcript(connection, self._job.generation_id)
+                await transcript.add(len(self._messages), number, added)
+
+        usage = self._account.total
+        await self._journal.write(UsageReport(usage), also=also, **self._account.values)
+        self._messages += added
+
+    async def _add(self, turn: int, added: Sequence[Message]) -> None:
+        async def also(connection: AsyncConnection) -> None:
+            transcript = Transcript(connection, self._job.generation_id)
+            await transcript.add(len(self._messages), turn, added)
+
+        await self._journal.write(also=also)
+        self._messages += added
+
+
+def _finished(messages: Sequence[Message]) -> bool:
+    """Whether the model has said its last word: it called nothing and was not merely paused."""
+    last = messages[-1]
+    if last.role != "assistant":
+        return False
+    return last.stop_reason != "pause_turn" or not last.content
+
+
+def _texts(found: dict[str, bytes]) -> dict[str, str]:
+    """What is text indeed, whatever the file's name says."""
+    texts: dict[str, str] = {}
+    for path, content in found.items():
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            continue
+        if "\x00" not in text:
+            texts[path] = text
+    return texts

@@ -1,0 +1,116 @@
+"""How a generation ends: the version is kept, what must not stay is taken back, and the last event is written.
+
+Every step may be repeated, so a worker that goes on after a lost one comes to the same end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from kit.errors import Conflict, NotFound, ServiceError
+from services.generation.agent.calls import WRITE_FILE
+from services.generation.agent.prompt import title_of
+from services.generation.model import (
+    Cancelled,
+    Failed,
+    Failure,
+    Job,
+    Sandbox,
+    Succeeded,
+    Usage,
+)
+from services.generation.peers import Origin, Version
+from services.generation.repository import Transcript
+from services.generation.worker.journal import Journal, LeaseLost
+from services.generation.worker.patience import PASSING, patiently
+from services.generation.worker.surroundings import Surroundings
+
+_log = structlog.get_logger(__name__)
+NO_FILES = Failure("NO_FILES", "The model ended without writing a file.")
+SERVICE_UNAVAILABLE = Failure(
+    "SERVICE_UNAVAILABLE", "The platform could not reach one of its services."
+)
+
+
+class Endings:
+    """Ends one job."""
+
+    def __init__(self, around: Surroundings, job: Job, journal: Journal) -> None:
+        """``job`` as it was claimed."""
+        self._around = around
+        self._job = job
+        self._journal = journal
+        self._patience = around.settings.ending_patience_seconds
+
+    async def succeed(self, usage: Usage, sandbox: Sandbox) -> None:
+        """The files become the project's head."""
+        try:
+            version = await self._commit(partial=False, keep_head=False)
+        except PASSING:
+            await self.fail(SERVICE_UNAVAILABLE, usage)
+            return
+        if version is None:
+            await self.fail(NO_FILES, usage)
+            return
+        async with self._around.database.begin() as connection:
+            transcript = Transcript(connection, self._job.generation_id)
+            count = await transcript.files_written(WRITE_FILE)
+        last = Succeeded(version.number, usage, sandbox, count)
+        await self._journal.end(last=last, version=version.number)
+
+    async def cancel(self, usage: Usage) -> None:
+        """What was written becomes the head, marked partial."""
+        number = await self._kept(keep_head=False)
+        await self._journal.end(last=Cancelled(number, usage), version=number)
+
+    async def fail(self, failure: Failure, usage: Usage) -> None:
+        """The head stays, unless the work is to be kept; what was written stays as a version marked partial."""
+        values: dict[str, Any] = {
+            "failure_reason": failure.reason,
+            "failure_message": failure.message,
+            "failure_keeps_work": failure.keeps_work,
+        }
+        # Decided before it is carried out: who goes on after us must not try to succeed with a project set back.
+        await self._journal.write(**values)
+        number = await self._kept(keep_head=not failure.keeps_work)
+        if not failure.keeps_work:
+            await self._discard()
+        last = Failed(failure, usage, number)
+        await self._journal.end(last=last, version=number, **values)
+
+    async def _kept(self, *, keep_head: bool) -> int:
+        """Number of the partial version, 0 where nothing was written or it can't be kept."""
+        try:
+            version = await self._commit(partial=True, keep_head=keep_head)
+        except ServiceError as exc:
+            _log.error("partial version not kept", reason=exc.reason)
+            return 0
+        return version.number if version and version.made else 0
+
+    async def _commit(self, *, partial: bool, keep_head: bool) -> Version | None:
+        origin = Origin(self._job.generation_id, self._job.epoch)
+        title = title_of(self._job.prompt)
+        projects = self._around.projects
+        try:
+            return await patiently(
+                lambda: projects.commit(
+                    self._job.project_id, origin, title, partial=partial, keep_head=keep_head
+                ),
+                self._patience,
+            )
+        except NotFound:
+            # The project was deleted meanwhile.
+            return None
+        except Conflict as exc:
+            raise LeaseLost from exc
+
+    async def _discard(self) -> None:
+        job, sandboxes = self._job, self._around.sandboxes
+        try:
+            await patiently(
+                lambda: sandboxes.discard(job.project_id, job.generation_id), self._patience
+            )
+        except ServiceError as exc:
+            _log.error("sandbox not closed", reason=exc.reason)

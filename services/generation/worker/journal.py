@@ -1,0 +1,104 @@
+"""What a worker writes into a generation's row and log, in order, and only while the generation is its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kit.db import Database
+from services.generation.convert import event_entry
+from services.generation.model import Event, FileDelta, Job, Terminal, TextDelta, status_after
+from services.generation.repository import Events
+
+_MOST_CHARACTERS = 16_384
+Step = Callable[[AsyncConnection], Awaitable[None]]
+"""Something to be written in the same transaction."""
+
+
+class LeaseLost(Exception):
+    """The generation is somebody else's by now, or has ended. Nothing was written."""
+
+
+class Journal:
+    """Gathers deltas for a moment and writes them together; everything else is written at once, behind them."""
+
+    def __init__(self, database: Database, job: Job, batch_seconds: float) -> None:
+        """``job`` as it was claimed: its epoch fences every write."""
+        self._database = database
+        self._id, self._epoch = job.generation_id, job.epoch
+        self._batch_seconds = batch_seconds
+        self._gathered: list[Event] = []
+        self._timer: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._failed: BaseException | None = None
+
+    async def add(self, event: TextDelta | FileDelta) -> None:
+        """Takes a delta. Raises what went wrong with an earlier one."""
+        if self._failed:
+            raise self._failed
+        if self._gathered and (merged := _merged(self._gathered[-1], event)):
+            self._gathered[-1] = merged
+        else:
+            self._gathered.append(event)
+        if self._timer is None:
+            self._timer = asyncio.create_task(self._later())
+
+    async def write(self, *events: Event, also: Step | None = None, **values: Any) -> None:
+        """Writes events and columns of the row now, with ``also`` in the same transaction. Raises ``LeaseLost``."""
+        # A caller that is cancelled leaves no transaction half done, and no delta behind.
+        await asyncio.shield(asyncio.create_task(self._write(events, also, values, None)))
+
+    async def end(self, *events: Event, last: Terminal, **values: Any) -> None:
+        """Writes the last event and the state that it leaves. Raises ``LeaseLost``."""
+        await asyncio.shield(asyncio.create_task(self._write(events, None, values, last)))
+
+    async def close(self) -> None:
+        """Drops what is still gathered."""
+        if self._timer:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+
+    async def _later(self) -> None:
+        await asyncio.sleep(self._batch_seconds)
+        self._timer = None
+        try:
+            await self._write((), None, {}, None)
+        except Exception as exc:  # noqa: BLE001 - told to whoever adds next
+            self._failed = exc
+
+    async def _write(
+        self,
+        events: tuple[Event, ...],
+        also: Step | None,
+        values: dict[str, Any],
+        last: Terminal | None,
+    ) -> None:
+        async with self._lock:
+            gathered, self._gathered = self._gathered, []
+            everything = [*gathered, *events, *([last] if last else [])]
+            entries = [event_entry(event) for event in everything]
+            async with self._database.begin() as connection:
+                log = Events(connection)
+                if last:
+                    status = status_after(last)
+                    done = await log.end(self._id, self._epoch, status, entries, **values)
+                else:
+                    done = await log.append(self._id, self._epoch, entries, **values)
+                if done is None:
+                    raise LeaseLost
+                if also:
+                    await also(connection)
+
+
+def _merged(before: Event, event: TextDelta | FileDelta) -> Event | None:
+    if isinstance(before, TextDelta) and isinstance(event, TextDelta):
+        if len(before.text) < _MOST_CHARACTERS:
+            return TextDelta(before.text + event.text)
+    elif isinstance(before, FileDelta) and isinstance(event, FileDelta):
+        follows = before.path == event.path and before.offset + len(before.text) == event.offset
+        if follows and len(before.text) < _MOST_CHARACTERS:
+            return FileDelta(before.path, before.text + event.text, before.offset)
+    return None
