@@ -16,6 +16,8 @@ LONGEST_BACKOFF = 10.0
 # A process that lived so long was well: its next death is a first one again.
 WELL_SECONDS = 30.0
 BAD_SETTING = 2
+# A process that has never answered is not started for ever.
+MOST_DEATHS_AT_START = 4
 _PR_SET_PDEATHSIG = 1
 
 Say = Callable[[str, str], None]
@@ -32,6 +34,7 @@ class Child:
         self._running: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self.restarts = 0
+        self.was_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -48,7 +51,9 @@ class Child:
             if self._stopping.is_set():
                 return
             if code == BAD_SETTING:
-                raise BadSetting(self.process.name)
+                raise BadSetting(f"{self.process.name} can't start: its last line above says why")
+            if not self.was_ready and self.restarts >= MOST_DEATHS_AT_START:
+                raise BadSetting(f"{self.process.name} can't start ({_cause(code)})")
             if asyncio.get_running_loop().time() - begun > WELL_SECONDS:
                 backoff = FIRST_BACKOFF
             self._say(
@@ -113,7 +118,7 @@ class Child:
 
 
 class BadSetting(Exception):
-    """A process ended saying that its settings are wrong; it has told which."""
+    """A process can't start at all, and has said why; the text names it."""
 
 
 def _cause(code: int) -> str:

@@ -57,6 +57,20 @@ class Client:
             raise ApiError(_said(response.status_code, response.content))
         return response.content
 
+    async def put_file(self, project_id: str, path: str, content: bytes) -> Json:
+        """Writes a file of a project, into its sandbox and into the store."""
+        url = f"/api/projects/{project_id}/sandbox/files/{quote(path)}"
+        response = await self._http.put(url, content=content)
+        if not response.is_success:
+            raise ApiError(_said(response.status_code, response.content))
+        found: Json = response.json()
+        return found
+
+    @property
+    def authorization(self) -> str:
+        """The Authorization header of this user."""
+        return self._http.headers["Authorization"]
+
     async def events(self, generation_id: str) -> AsyncIterator[Event]:
         """A generation's events to the last one; a lost connection is taken up where it broke."""
         last = 0

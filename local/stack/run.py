@@ -65,7 +65,5 @@ def explained(work: asyncio.Task[None]) -> None:
         work.result()
     except PortsTaken as exc:
         fail(exc.lines)
-    except BadSetting as exc:
-        fail([f"{exc} can't start: its last line above says why"])
-    except NotReady as exc:
+    except (BadSetting, NotReady) as exc:
         fail([str(exc)])

@@ -65,6 +65,7 @@ class Supervisor:
     async def _ready(self, process: Process) -> None:
         if not await wait_ready(process, READY_SECONDS):
             raise NotReady(f"{process.name} does not answer on port {process.port}")
+        self.children[process.name].was_ready = True
 
     def _raise_failed(self) -> None:
         for task in self._tasks:
