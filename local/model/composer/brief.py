@@ -99,7 +99,7 @@ _ENDS_NAME = re.compile(
     r"\.(?:\s|$)|\s(?:in|with|for|that|which|who|using|where|on|at|from|featuring|please|and (?=[a-z]))\s?",
 )
 _PROPER = re.compile(
-    r"\b(?:for|of|by)\s+((?:[A-ZÀ-Þ][\w'’&.-]*)(?:\s+(?:[A-ZÀ-Þ][\w'’&.-]*|&|de|da|do|von|van|la|le))*)"
+    r"\b(?:for|of|by)\s+((?:[A-ZÀ-Þ][\w'’&.-]*)(?:\s+(?:[A-ZÀ-Þ][\w'’&.-]*|&|and(?=\s[A-ZÀ-Þ])|de|da|do|von|van|la|le))*)"
 )
 
 
@@ -153,6 +153,8 @@ def find_kind(text: str) -> tuple[str, str]:
         topic = next((t for _, _, k, t in sorted(found) if k == "game" and t), "")
     if kind == "portfolio":
         return kind, lexicon.find_in("people", text)
+    if kind == "event":
+        return kind, lexicon.find_in("events", text)
     return kind, topic or lexicon.find_trade(text)
 
 

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from local.model.composer.brief import Brief
-from local.model.composer.kinds import game, landing, portfolio, tool
+from local.model.composer.kinds import blog, docs, event, game, landing, portfolio, tool
 from local.model.composer.site import Site
 
 _KINDS: dict[str, Callable[[Brief], Site]] = {
     "landing": landing.compose,
+    "blog": blog.compose,
+    "docs": docs.compose,
+    "event": event.compose,
     "portfolio": portfolio.compose,
     "tool": tool.compose,
     "game": game.compose,
