@@ -1,0 +1,169 @@
+"""Puts the sandbox service together."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import grpc
+from sqlalchemy.exc import DBAPIError
+
+from kit.auth.keys import read_public_keys, read_signing_keys
+from kit.auth.published import PublishedKeys
+from kit.auth.tokens import ServiceIdentity, Verifier
+from kit.channels import open_channel
+from kit.db import Database
+from kit.db.listen import Listener
+from kit.db.migrate import migrate
+from kit.server import Application, StartupError
+from protos.sandbox.v1 import sandbox_pb2_grpc
+from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
+from services.sandbox.locks import Locks
+from services.sandbox.preview.bundle import bundle
+from services.sandbox.projects_peer import SERVICE as PROJECTS
+from services.sandbox.projects_peer import ProjectsPeer
+from services.sandbox.repository import CHANNEL
+from services.sandbox.rpc import SandboxServicer, UseCases
+from services.sandbox.service.access import Access
+from services.sandbox.service.creation import Creation, CreationLimits
+from services.sandbox.service.files import Files
+from services.sandbox.service.filling import Filling
+from services.sandbox.service.follower import Follower
+from services.sandbox.service.intake import Limits
+from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.reports import Reports
+from services.sandbox.service.sweep import Sweep
+from services.sandbox.service.writing import Writing
+from services.sandbox.settings import SandboxSettings
+from services.sandbox.vendor import SandboxVendor
+
+SANDBOX = "sandwright.sandbox.v1.SandboxService"
+ACCOUNTS = "sandwright.projects.v1.AccountsService"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The service in pieces, for whoever wants to reach one: tests sweep at once."""
+
+    application: Application
+    vendor: SandboxVendor
+    lifecycle: Lifecycle
+    sweep: Sweep
+    follower: Follower
+
+
+async def prepare(settings: SandboxSettings) -> None:
+    """Brings the schema up to date. Raises ``StartupError`` where the database does not answer."""
+    if not settings.migrate:
+        return
+    database = Database(settings.database_url, pool_size=1, name="sandbox migrations")
+    try:
+        await migrate(database, MIGRATIONS)
+    except (OSError, DBAPIError) as exc:
+        reason = type(exc.orig or exc).__name__ if isinstance(exc, DBAPIError) else str(exc)
+        raise StartupError(
+            f"SANDBOX_DATABASE_URL: can't bring the schema up to date: {reason}"
+        ) from exc
+    finally:
+        await database.close()
+
+
+def build(settings: SandboxSettings, vendor: SandboxVendor | None = None) -> Application:
+    """The service, ready to be served. Raises ``StartupError`` for a key file that can't be used."""
+    return assemble(settings, vendor).application
+
+
+def assemble(settings: SandboxSettings, vendor: SandboxVendor | None = None) -> Parts:
+    """As ``build``, with the pieces."""
+    try:
+        identity = ServiceIdentity(read_signing_keys(settings.service_key_file)[0])
+        service_keys = read_public_keys(settings.service_keys_file)
+    except ValueError as exc:
+        raise StartupError(str(exc)) from exc
+    channel = open_channel(
+        settings.projects_address, (PROJECTS, ACCOUNTS), identity=identity, wait_for_ready=True
+    )
+    verifier = Verifier("sandbox", service_keys, PublishedKeys(channel))
+    app = Application(services={}, verifier=verifier)
+    return _assembled(settings, app, channel, vendor or E2bVendor(_access(settings)))
+
+
+def _assembled(
+    settings: SandboxSettings, app: Application, channel: grpc.aio.Channel, vendor: SandboxVendor
+) -> Parts:
+    database = Database(
+        settings.database_url, pool_size=settings.database_pool_size, name="sandbox"
+    )
+    listener = Listener(settings.database_url, CHANNEL)
+    locks = Locks(settings.database_url)
+    projects = ProjectsPeer(channel, settings.write_timeout_seconds)
+    reports = Reports(database, projects, settings.report_wait_seconds)
+    filling = Filling(projects)
+    limits = _creation_limits(settings)
+    server = bundle()
+    creation = Creation(database, vendor, filling, reports, limits, settings.deployment, server)
+    lifecycle = Lifecycle(
+        database, vendor, creation, reports, listener, limits, settings.max_active_per_user
+    )
+    writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
+    access = Access(projects)
+    sweep = Sweep(database, vendor, lifecycle, reports, writing, settings.deployment)
+    follower = Follower(database, locks, projects, access, lifecycle, writing)
+    use = UseCases(
+        access=access,
+        lifecycle=lifecycle,
+        files=Files(lifecycle, settings.max_listed_entries),
+        writing=writing,
+        limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
+    )
+    app.services[SANDBOX] = partial(
+        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(use)
+    )
+    app.background += [
+        _listen(listener, app.stopping),
+        sweep.run(settings.sweep_seconds, app.stopping),
+        follower.run(app.stopping),
+    ]
+    # Closed in the reverse order: what uses a connection ends before it.
+    for close in (channel.close, database.close, locks.close, vendor.close):
+        app.resources.push_async_callback(close)
+    app.resources.push_async_callback(reports.finish)
+    app.resources.push_async_callback(lifecycle.finish)
+    return Parts(app, vendor, lifecycle, sweep, follower)
+
+
+def _access(settings: SandboxSettings) -> E2bAccess:
+    return E2bAccess(
+        api_key=settings.e2b_api_key.get_secret_value(),
+        api_url=settings.e2b_api_url,
+        sandbox_url=settings.e2b_sandbox_url,
+        domain=settings.e2b_domain,
+        template=settings.e2b_template,
+        timeout_seconds=settings.e2b_timeout_seconds,
+    )
+
+
+def _creation_limits(settings: SandboxSettings) -> CreationLimits:
+    longest = settings.lifetime_seconds + settings.vendor_grace_seconds
+    return CreationLimits(
+        lifetime_seconds=settings.lifetime_seconds,
+        vendor_seconds=min(longest, settings.vendor_maximum_seconds),
+        create_timeout_seconds=settings.create_timeout_seconds,
+        attempt_seconds=settings.attempt_seconds,
+        preview_timeout_seconds=settings.preview_timeout_seconds,
+    )
+
+
+async def _listen(listener: Listener, stopping: asyncio.Event) -> None:
+    """Listens until the server drains."""
+    task = asyncio.create_task(listener.run())
+    try:
+        await stopping.wait()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,344 @@
+"""E2B through its official SDK: the only file that knows it. Its exceptions end here."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import structlog
+from connectrpc.errors import ConnectError
+from e2b import (
+    AsyncSandbox,
+    AuthenticationException,
+    CommandExitException,
+    FileNotFoundException,
+    InvalidArgumentException,
+    NotEnoughSpaceException,
+    RateLimitException,
+    SandboxException,
+    SandboxNotFoundException,
+    SandboxQuery,
+    TimeoutException,
+)
+from e2b.exceptions import SandboxNotRunningException, ServiceBusyException
+from e2b.sandbox.filesystem.filesystem import EntryInfo, FileType, WriteEntry
+
+from kit.errors import ServiceError, Unavailable
+from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics
+from services.sandbox.vendor import (
+    DiskFull,
+    Listed,
+    PathMissing,
+    PathUnfit,
+    SandboxLost,
+    SandboxVendor,
+    Upload,
+    VendorSandbox,
+)
+
+_log = structlog.get_logger(__name__)
+
+HEALTH = "/__sandwright/health"
+_PROBE_SECONDS = 2.0
+_REMEMBERED = 2_000
+# Files up to the first size are sent many in one request of up to the second, larger ones as streams of their own.
+_SMALL_BYTES = 1024 * 1024
+_BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_FILES = 100
+_PIECE_BYTES = 256 * 1024
+_KINDS = {FileType.FILE: Kind.FILE, FileType.DIR: Kind.DIRECTORY}
+
+
+@dataclass(frozen=True, slots=True)
+class E2bAccess:
+    """How E2B is reached; empty strings mean the vendor's own addresses."""
+
+    api_key: str
+    api_url: str
+    sandbox_url: str
+    domain: str
+    template: str
+    timeout_seconds: float
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"E2bAccess(template={self.template!r})"
+
+
+class E2bVendor(SandboxVendor):
+    """Sandboxes at E2B, or at whatever speaks its protocol."""
+
+    def __init__(self, access: E2bAccess) -> None:
+        """Nothing connects before the first call."""
+        self._access = access
+        self._options: dict[str, Any] = {
+            "api_key": access.api_key,
+            "api_url": access.api_url or None,
+            "sandbox_url": access.sandbox_url or None,
+            "domain": access.domain or None,
+            "request_timeout": access.timeout_seconds,
+        }
+        self._http = httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False)
+        # Connecting costs a request to the control plane; what it answers stays true as long as the sandbox lives.
+        self._known: OrderedDict[str, E2bSandbox] = OrderedDict()
+
+    async def create(
+        self, labels: dict[str, str], lifetime_seconds: int, key: str
+    ) -> VendorSandbox:
+        """See ``SandboxVendor``."""
+        with _translated():
+            sandbox = await AsyncSandbox.create(
+                template=self._access.template,
+                timeout=lifetime_seconds,
+                metadata=labels,
+                idempotency_key=key,
+                **self._options,
+            )
+        return self._remember(sandbox)
+
+    async def connect(self, vendor_id: str) -> VendorSandbox:
+        """See ``SandboxVendor``."""
+        if vendor_id in self._known:
+            self._known.move_to_end(vendor_id)
+            return self._known[vendor_id]
+        with _translated():
+            return self._remember(await AsyncSandbox.connect(vendor_id, **self._options))
+
+    async def kill(self, vendor_id: str) -> None:
+        """See ``SandboxVendor``."""
+        self._known.pop(vendor_id, None)
+        with _translated():
+            await AsyncSandbox.kill(vendor_id, **self._options)
+
+    async def exists(self, vendor_id: str) -> bool:
+        """See ``SandboxVendor``."""
+        try:
+            with _translated():
+                await AsyncSandbox.get_info(vendor_id, **self._options)
+        except SandboxLost:
+            self._known.pop(vendor_id, None)
+            return False
+        return True
+
+    async def list(self, labels: dict[str, str]) -> list[Listed]:
+        """See ``SandboxVendor``."""
+        found: list[Listed] = []
+        with _translated():
+            pages = AsyncSandbox.list(query=SandboxQuery(metadata=labels), **self._options)
+            while pages.has_next:
+                found += [Listed(one.sandbox_id, one.metadata) for one in await pages.next_items()]
+        # Asked for by label, and looked at again: what is closed by mistake does not come back.
+        return [one for one in found if labels.items() <= one.labels.items()]
+
+    async def close(self) -> None:
+        """See ``SandboxVendor``."""
+        await self._http.aclose()
+
+    def _remember(self, sandbox: AsyncSandbox) -> E2bSandbox:
+        found = E2bSandbox(sandbox, self._access, self._http, self._options)
+        self._known[sandbox.sandbox_id] = found
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+
+class E2bSandbox(VendorSandbox):
+    """One sandbox at E2B."""
+
+    def __init__(
+        self,
+        sandbox: AsyncSandbox,
+        access: E2bAccess,
+        http: httpx.AsyncClient,
+        options: dict[str, Any],
+    ) -> None:
+        """Made by ``E2bVendor``."""
+        self._sandbox = sandbox
+        self._access = access
+        self._http = http
+        self._options = options
+
+    @property
+    def vendor_id(self) -> str:
+        """See ``VendorSandbox``."""
+        return self._sandbox.sandbox_id
+
+    @property
+    def url(self) -> str:
+        """See ``VendorSandbox``."""
+        plain = (self._access.sandbox_url or self._access.api_url).startswith("http://")
+        scheme = "http" if plain else "https"
+        return f"{scheme}://{self._sandbox.get_host(PREVIEW_PORT)}"
+
+    async def write(self, uploads: Sequence[Upload]) -> None:
+        """See ``VendorSandbox``."""
+        with _translated(files=True):
+            for batch in _batches(uploads):
+                await self._sandbox.files.write_files(
+                    [
+                        WriteEntry(path=one.path, data=one.content.piece(0, one.content.size))
+                        for one in batch
+                    ]
+                )
+            for one in uploads:
+                if not _fits_a_batch(one):
+                    await self._sandbox.files.write(one.path, _pieces(one.content))
+
+    async def rename(self, old: str, new: str) -> None:
+        """See ``VendorSandbox``."""
+        with _translated(files=True):
+            await self._sandbox.files.rename(old, new)
+
+    async def remove(self, path: str) -> None:
+        """See ``VendorSandbox``."""
+        try:
+            with _translated(files=True):
+                await self._sandbox.files.remove(path)
+        except PathMissing:
+            return
+
+    async def make_folder(self, path: str) -> None:
+        """See ``VendorSandbox``."""
+        with _translated(files=True):
+            await self._sandbox.files.make_dir(path)
+
+    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
+        """See ``VendorSandbox``."""
+        with _translated(files=True):
+            reader = await self._sandbox.files.read(path, format="stream")
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            async with reader:
+                with _translated(files=True):
+                    async for piece in reader:
+                        yield piece
+
+        return pieces()
+
+    async def list(self, path: str, depth: int) -> list[Entry]:
+        """See ``VendorSandbox``."""
+        with _translated(files=True):
+            return [_entry(one) for one in await self._sandbox.files.list(path, depth=depth)]
+
+    async def hashes(self, path: str) -> dict[str, str]:
+        """See ``VendorSandbox``."""
+        # -z: names end with NUL and are not escaped, whatever they hold.
+        command = "find . -type f -print0 | xargs -0 -r sha256sum -z --"
+        try:
+            with _translated(files=True):
+                done = await self._sandbox.commands.run(command, cwd=path)
+        except PathUnfit as exc:
+            raise Unavailable("the sandbox can't read its own files", retry_after=1.0) from exc
+        lines = [line for line in done.stdout.split("\0") if line]
+        return {path + line[66:].removeprefix("."): line[:64] for line in lines}
+
+    async def start(self, command: str) -> None:
+        """See ``VendorSandbox``."""
+        with _translated():
+            handle = await self._sandbox.commands.run(command, background=True, timeout=0)
+            await handle.disconnect()
+
+    async def preview_answers(self) -> bool:
+        """See ``VendorSandbox``."""
+        base, headers = self.url, {}
+        if self._access.sandbox_url:
+            # The host names of a local engine resolve in browsers, but not everywhere.
+            base = self._access.sandbox_url.rstrip("/")
+            headers = {"E2b-Sandbox-Id": self.vendor_id, "E2b-Sandbox-Port": str(PREVIEW_PORT)}
+        try:
+            answer = await self._http.get(base + HEALTH, headers=headers)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
+    async def metrics(self) -> Metrics:
+        """See ``VendorSandbox``."""
+        with _translated():
+            measured = await AsyncSandbox.get_metrics(self.vendor_id, **self._options)
+            info = await AsyncSandbox.get_info(self.vendor_id, **self._options)
+        if not measured:
+            return Metrics(info.cpu_count, 0, 0, info.memory_mb * 1024 * 1024, 0, 0)
+        last = measured[-1]
+        return Metrics(
+            cpu_count=last.cpu_count,
+            # E2B tells percent of all processors together.
+            cpu_used_percent=last.cpu_used_pct * last.cpu_count,
+            memory_used=last.mem_used,
+            memory_total=last.mem_total,
+            disk_used=last.disk_used,
+            disk_total=last.disk_total,
+        )
+
+
+def _batches(uploads: Sequence[Upload]) -> Iterator[list[Upload]]:
+    """Small files, as many as one request takes."""
+    batch: list[Upload] = []
+    size = 0
+    for upload in uploads:
+        if not _fits_a_batch(upload):
+            continue
+        batch.append(upload)
+        size += upload.content.size
+        if size >= _BATCH_BYTES or len(batch) == _BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+async def _pieces(content: Content) -> AsyncIterator[bytes]:
+    for begin in range(0, content.size, _PIECE_BYTES):
+        yield content.piece(begin, _PIECE_BYTES)
+
+
+def _fits_a_batch(upload: Upload) -> bool:
+    # In a request of many files a name travels as a multipart file name, which is no place for odd characters.
+    plain = (
+        upload.path.isascii() and upload.path.isprintable() and not set(upload.path) & set('"%\\')
+    )
+    return upload.content.size <= _SMALL_BYTES and plain
+
+
+def _entry(info: EntryInfo) -> Entry:
+    return Entry(
+        path=info.path,
+        kind=_KINDS.get(info.type, Kind.OTHER) if info.type else Kind.OTHER,
+        size_bytes=info.size,
+        modified_at=info.modified_time,
+        symlink_target=info.symlink_target or "",
+    )
+
+
+@contextmanager
+def _translated(*, files: bool = False) -> Iterator[None]:
+    """The SDK's exceptions become ours. ``files``: what is refused is refused for the path's sake."""
+    try:
+        yield
+    except (SandboxNotFoundException, SandboxNotRunningException) as exc:
+        raise SandboxLost(type(exc).__name__) from exc
+    except FileNotFoundException as exc:
+        raise PathMissing(str(exc)) from exc
+    except NotEnoughSpaceException as exc:
+        raise DiskFull from exc
+    except AuthenticationException as exc:
+        # Not the exception itself: what it was called with is told with it.
+        _log.error("E2B refuses the key", setting="E2B_API_KEY")
+        raise _unavailable("SANDBOX_VENDOR_REFUSED", 30.0) from exc
+    except (RateLimitException, ServiceBusyException) as exc:
+        raise _unavailable("SANDBOX_VENDOR_BUSY", 2.0) from exc
+    except (TimeoutException, httpx.HTTPError, ConnectError, OSError) as exc:
+        _log.warning("E2B does not answer", error=type(exc).__name__)
+        raise _unavailable("SANDBOX_VENDOR_DOWN", 1.0) from exc
+    except (InvalidArgumentException, CommandExitException, SandboxException) as exc:
+        if files and (exc.status_code or 0) < 500:
+            raise PathUnfit(str(exc)) from exc
+        _log.error("E2B refuses", error=type(exc).__name__, status=exc.status_code)
+        raise _unavailable("SANDBOX_VENDOR_FAILED", 5.0) from exc
+
+
+def _unavailable(reason: str, retry_after: float) -> ServiceError:
+    return Unavailable("sandboxes can't be reached now", reason=reason, retry_after=retry_after)

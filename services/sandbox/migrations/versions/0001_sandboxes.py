@@ -1,0 +1,79 @@
+"""Sandboxes, what is to be reported of them, who may write, and what was read."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+OPEN = sa.text("status <> 'closed'")
+
+
+def upgrade() -> None:
+    """Makes the tables."""
+    moment = sa.DateTime(timezone=True)
+    op.create_table(
+        "sandboxes",
+        sa.Column("sandbox_id", sa.Text, primary_key=True),
+        sa.Column("project_id", sa.Text, nullable=False),
+        sa.Column("owner_id", sa.Text, nullable=False),
+        sa.Column("vendor_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("close_reason", sa.Text),
+        sa.Column("url", sa.Text, nullable=False, server_default=""),
+        sa.Column("generation_id", sa.Text, nullable=False, server_default=""),
+        sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("attempt_until", moment, nullable=False),
+        sa.Column("unsettled", sa.Boolean, nullable=False, server_default="false"),
+        sa.Column("created_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("expires_at", moment, nullable=False),
+        sa.Column("closed_at", moment),
+        sa.CheckConstraint(
+            "status IN ('creating', 'active', 'paused', 'closed')", name="sandboxes_status_known"
+        ),
+        sa.CheckConstraint(
+            "(status = 'closed') = (close_reason IS NOT NULL)", name="sandboxes_closed_has_reason"
+        ),
+    )
+    op.create_index(
+        "sandboxes_open_project", "sandboxes", ["project_id"], unique=True, postgresql_where=OPEN
+    )
+    op.create_index("sandboxes_open_owner", "sandboxes", ["owner_id"], postgresql_where=OPEN)
+    op.create_index("sandboxes_open_expiry", "sandboxes", ["expires_at"], postgresql_where=OPEN)
+    op.create_index("sandboxes_project", "sandboxes", ["project_id", "sandbox_id"])
+    op.create_table(
+        "reports",
+        sa.Column("project_id", sa.Text, primary_key=True),
+        sa.Column("owner_id", sa.Text, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("reported_revision", sa.BigInteger, nullable=False, server_default="0"),
+    )
+    op.create_index(
+        "reports_waiting",
+        "reports",
+        ["project_id"],
+        postgresql_where=sa.text("reported_revision < revision"),
+    )
+    op.create_table(
+        "epochs",
+        sa.Column("project_id", sa.Text, primary_key=True),
+        sa.Column("generation_id", sa.Text, primary_key=True),
+        sa.Column("epoch", sa.Integer, nullable=False),
+        sa.Column("seen_at", moment, nullable=False, server_default=sa.text("now()")),
+    )
+    op.create_index("epochs_seen", "epochs", ["seen_at"])
+    op.create_table(
+        "cursors",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+    )
+
+
+def downgrade() -> None:
+    """Drops the tables."""
+    for table in ("cursors", "epochs", "reports", "sandboxes"):
+        op.drop_table(table)

@@ -1,0 +1,203 @@
+"""What this service knows: sandboxes, the files in them and the writes to them. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import IO
+
+SITE = "/home/user/site"
+"""The project's folder in a sandbox. Only what lies in it is the project."""
+ASIDE = "/home/user/.sandwright"
+"""Our own folder in a sandbox: the preview server, and files on their way in."""
+PREVIEW_PORT = 8000
+
+
+class Status(StrEnum):
+    """States of a sandbox."""
+
+    CREATING = "creating"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+class CloseReason(StrEnum):
+    """Why a sandbox was closed."""
+
+    USER = "user"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """One sandbox of a project."""
+
+    sandbox_id: str
+    project_id: str
+    owner_id: str
+    vendor_id: str
+    """The vendor's own id; empty before the vendor has answered."""
+    status: Status
+    close_reason: CloseReason | None
+    url: str
+    """Where port 8000 is reached; empty until it is active."""
+    generation_id: str
+    """The generation that it was made for; empty where a user asked."""
+    attempt: int
+    """Counts who tried to make it: whoever holds a lower number has been given up on."""
+    unsettled: bool
+    """Whether its files may differ from the store's, because a write began and has not ended."""
+    created_at: datetime
+    expires_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as the store has it."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes in a temporary file. Whoever made it closes it."""
+
+    file: IO[bytes]
+    size: int
+
+    def piece(self, begin: int, size: int) -> bytes:
+        """Some of the bytes. By position, since several may read the same content at the same time."""
+        self.file.seek(begin)
+        return self.file.read(size)
+
+    def close(self) -> None:
+        """Gives the file back."""
+        self.file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Writes the whole content of one file."""
+
+    path: str
+    content: Content
+    expected_sha256: str | None = None
+    """What the file must have before; empty: it must not exist; ``None``: whatever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes one file."""
+
+    path: str
+    expected_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """Gives one file another path; what was there is replaced."""
+
+    from_path: str
+    to_path: str
+    expected_sha256: str | None = None
+
+
+Step = Put | Delete | Rename
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who writes; see ``WriteOrigin`` in the contract."""
+
+    generation_id: str = ""
+    epoch: int = 0
+    operation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write did: files as they are now, and paths that are gone."""
+
+    files: tuple[StoredFile, ...]
+    deleted_paths: tuple[str, ...]
+
+
+class Kind(StrEnum):
+    """Kinds of directory entry."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a sandbox's file system, by its absolute path."""
+
+    path: str
+    kind: Kind
+    """Of a symbolic link the kind of what it points to, where the vendor tells."""
+    size_bytes: int
+    modified_at: datetime
+    symlink_target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a sandbox uses. Sizes in bytes."""
+
+    cpu_count: float
+    cpu_used_percent: float
+    """In percent of one processor."""
+    memory_used: int
+    memory_total: int
+    disk_used: int
+    disk_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the project's sandbox uses."""
+
+    sandbox: Sandbox
+    metrics: Metrics
+    file_count: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the projects service is to know of a project's sandbox."""
+
+    project_id: str
+    owner_id: str
+    sandbox_id: str
+    status: Status
+    revision: int
+
+
+class ChangeKind(StrEnum):
+    """What happens to projects and matters here."""
+
+    PROJECT_DELETED = "project_deleted"
+    FILES_RESET = "files_reset"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that happened to a project."""
+
+    sequence: int
+    project_id: str
+    owner_id: str
+    kind: ChangeKind

@@ -1,0 +1,372 @@
+"""All SQL of this service. The database's clock is the only one that leases and expiry are measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.sandbox.model import CloseReason, Report, Sandbox, Status
+from services.sandbox.tables import cursors, epochs, reports, sandboxes
+
+CHANNEL = "sandbox"
+"""Postgres channel that tells each change, with the project's id."""
+
+_OPEN = sandboxes.c.status != Status.CLOSED
+_RUNS = sandboxes.c.status.in_([Status.ACTIVE, Status.PAUSED])
+_HIDDEN = {"attempt_until"}
+_COLUMNS = [column for column in sandboxes.c if column.name not in _HIDDEN]
+
+
+class Repository:
+    """The service's tables, inside one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Everything happens in this connection's transaction."""
+        self._connection = connection
+
+    # Finding
+
+    async def latest(self, project_id: str, owner_id: str) -> Sandbox | None:
+        """The project's newest sandbox, open or closed."""
+        query = (
+            select(*_COLUMNS)
+            .where(sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id)
+            .order_by(sandboxes.c.sandbox_id.desc())
+            .limit(1)
+        )
+        return _first((await self._connection.execute(query)).all())
+
+    async def running(self, project_id: str, owner_id: str) -> Sandbox | None:
+        """The project's sandbox where it is active or paused, and not expired."""
+        query = select(*_COLUMNS).where(
+            sandboxes.c.project_id == project_id,
+            sandboxes.c.owner_id == owner_id,
+            _RUNS,
+            sandboxes.c.expires_at > func.now(),
+        )
+        return _first((await self._connection.execute(query)).all())
+
+    async def opened(self, project_id: str, owner_id: str) -> Sandbox | None:
+        """The project's open sandbox, whatever it is doing."""
+        query = select(*_COLUMNS).where(
+            sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id, _OPEN
+        )
+        return _first((await self._connection.execute(query)).all())
+
+    async def by_ids(self, sandbox_ids: Iterable[str]) -> dict[str, Sandbox]:
+        """Sandboxes by their ids."""
+        query = select(*_COLUMNS).where(sandboxes.c.sandbox_id.in_(list(sandbox_ids)))
+        found = _all((await self._connection.execute(query)).all())
+        return {sandbox.sandbox_id: sandbox for sandbox in found}
+
+    async def all_running(self) -> list[Sandbox]:
+        """All sandboxes that the vendor should have."""
+        return _all((await self._connection.execute(select(*_COLUMNS).where(_RUNS))).all())
+
+    async def all_unsettled(self) -> list[Sandbox]:
+        """Running sandboxes whose files may differ from the store's."""
+        query = select(*_COLUMNS).where(_RUNS, sandboxes.c.unsettled)
+        return _all((await self._connection.execute(query)).all())
+
+    # Making
+
+    async def lock_owner(self, owner_id: str) -> None:
+        """Until the transaction ends nobody else reserves a sandbox for this user."""
+        key = func.hashtextextended(f"sandboxes of {owner_id}", 0)
+        await self._connection.execute(select(func.pg_advisory_xact_lock(key)))
+
+    async def count_open(self, owner_id: str) -> int:
+        """Open sandboxes of a user."""
+        query = select(func.count()).where(sandboxes.c.owner_id == owner_id, _OPEN)
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def insert(self, sandbox: dict[str, Any], lifetime: int, attempt: float) -> Sandbox:
+        """A new sandbox, being created by who calls, for whom ``attempt`` seconds are kept."""
+        statement = (
+            insert(sandboxes)
+            .values(
+                **sandbox,
+                status=Status.CREATING,
+                expires_at=_in(lifetime),
+                attempt_until=_in(attempt),
+            )
+            .returning(*_COLUMNS)
+        )
+        return _one((await self._connection.execute(statement)).one())
+
+    async def take_over(self, sandbox_id: str, attempt: float) -> Sandbox | None:
+        """Makes who calls the creator where the last one has not been heard of; ``None`` where it has."""
+        statement = (
+            update(sandboxes)
+            .where(
+                sandboxes.c.sandbox_id == sandbox_id,
+                sandboxes.c.status == Status.CREATING,
+                sandboxes.c.attempt_until < func.now(),
+            )
+            .values(attempt=sandboxes.c.attempt + 1, attempt_until=_in(attempt), vendor_id="")
+            .returning(*_COLUMNS)
+        )
+        return _first((await self._connection.execute(statement)).all())
+
+    async def renew(self, sandbox: Sandbox, attempt: float) -> bool:
+        """Tells that the creator lives; false where it has been given up on."""
+        return await self._mine(sandbox, attempt_until=_in(attempt))
+
+    async def name(self, sandbox: Sandbox, vendor_id: str) -> bool:
+        """Notes the vendor's id; false where the creator has been given up on."""
+        return await self._mine(sandbox, vendor_id=vendor_id)
+
+    async def activate(self, sandbox: Sandbox, url: str) -> Sandbox | None:
+        """The sandbox is ready; ``None`` where its creator has been given up on."""
+        if not await self._mine(sandbox, status=Status.ACTIVE, url=url):
+            return None
+        await self._changed(sandbox)
+        return (await self.by_ids([sandbox.sandbox_id]))[sandbox.sandbox_id]
+
+    async def _mine(self, sandbox: Sandbox, **values: Any) -> bool:
+        statement = (
+            update(sandboxes)
+            .where(
+                sandboxes.c.sandbox_id == sandbox.sandbox_id,
+                sandboxes.c.status == Status.CREATING,
+                sandboxes.c.attempt == sandbox.attempt,
+            )
+            .values(**values)
+        )
+        return bool((await self._connection.execute(statement)).rowcount)
+
+    # Closing
+
+    async def close(self, sandbox: Sandbox, reason: CloseReason) -> Sandbox | None:
+        """Closes an open sandbox; ``None`` where it was closed before."""
+        found = await self._close(sandboxes.c.sandbox_id == sandbox.sandbox_id, reason)
+        return found[0] if found else None
+
+    async def close_attempt(self, sandbox: Sandbox) -> Sandbox | None:
+        """Closes a sandbox that could not be made, where its creator has not been given up on."""
+        ours = and_(
+            sandboxes.c.sandbox_id == sandbox.sandbox_id,
+            sandboxes.c.status == Status.CREATING,
+            sandboxes.c.attempt == sandbox.attempt,
+        )
+        found = await self._close(ours, CloseReason.FAILED)
+        return found[0] if found else None
+
+    async def close_made_for(
+        self, project_id: str, owner_id: str, generation_id: str
+    ) -> list[Sandbox]:
+        """Closes the project's sandbox where this generation made it."""
+        made = and_(
+            sandboxes.c.project_id == project_id,
+            sandboxes.c.owner_id == owner_id,
+            sandboxes.c.generation_id == generation_id,
+        )
+        return await self._close(made, CloseReason.FAILED)
+
+    async def close_expired(self, owner_id: str = "") -> list[Sandbox]:
+        """Closes what has expired, of one user or of all; what another replica is closing is left to it."""
+        expired = and_(_RUNS, sandboxes.c.expires_at <= func.now())
+        if owner_id:
+            expired = and_(expired, sandboxes.c.owner_id == owner_id)
+        return await self._close(await self._claimed(expired), CloseReason.EXPIRED)
+
+    async def close_abandoned(self) -> list[Sandbox]:
+        """Closes what was being created by somebody who has not been heard of."""
+        abandoned = and_(
+            sandboxes.c.status == Status.CREATING, sandboxes.c.attempt_until < func.now()
+        )
+        return await self._close(await self._claimed(abandoned), CloseReason.FAILED)
+
+    async def _claimed(self, which: ColumnElement[bool]) -> ColumnElement[bool]:
+        query = select(sandboxes.c.sandbox_id).where(which).with_for_update(skip_locked=True)
+        return sandboxes.c.sandbox_id.in_((await self._connection.execute(query)).scalars().all())
+
+    async def _close(self, which: ColumnElement[bool], reason: CloseReason) -> list[Sandbox]:
+        statement = (
+            update(sandboxes)
+            .where(which, _OPEN)
+            .values(
+                status=Status.CLOSED,
+                close_reason=reason,
+                closed_at=func.now(),
+                unsettled=False,
+            )
+            .returning(*_COLUMNS)
+        )
+        closed = _all((await self._connection.execute(statement)).all())
+        for sandbox in closed:
+            await self._changed(sandbox)
+        return closed
+
+    async def forget_project(self, project_id: str) -> list[Sandbox]:
+        """Removes all that is known of a project; answers its sandboxes that were open."""
+        closing = delete(sandboxes).where(sandboxes.c.project_id == project_id).returning(*_COLUMNS)
+        gone = _all((await self._connection.execute(closing)).all())
+        await self._connection.execute(delete(reports).where(reports.c.project_id == project_id))
+        await self._connection.execute(delete(epochs).where(epochs.c.project_id == project_id))
+        return [sandbox for sandbox in gone if sandbox.status is not Status.CLOSED]
+
+    async def forget_old(self, days: int) -> None:
+        """Removes lease numbers that nobody has written with for so long, and sandboxes that were replaced."""
+        old = func.now() - func.make_interval(0, 0, 0, days)
+        await self._connection.execute(delete(epochs).where(epochs.c.seen_at < old))
+        newer = sandboxes.alias()
+        replaced = (
+            select(newer.c.sandbox_id)
+            .where(
+                newer.c.project_id == sandboxes.c.project_id,
+                newer.c.sandbox_id > sandboxes.c.sandbox_id,
+            )
+            .exists()
+        )
+        await self._connection.execute(
+            delete(sandboxes).where(sandboxes.c.closed_at < old, replaced)
+        )
+
+    # Writing
+
+    async def highest_epoch(self, project_id: str, generation_id: str, epoch: int) -> int:
+        """The highest lease number that this generation has written with, this one included."""
+        statement = insert(epochs).values(
+            project_id=project_id, generation_id=generation_id, epoch=epoch
+        )
+        statement = statement.on_conflict_do_update(
+            index_elements=[epochs.c.project_id, epochs.c.generation_id],
+            set_={
+                "epoch": func.greatest(epochs.c.epoch, statement.excluded.epoch),
+                "seen_at": func.now(),
+            },
+        )
+        return int(
+            (await self._connection.execute(statement.returning(epochs.c.epoch))).scalar_one()
+        )
+
+    async def begin_writing(self, project_id: str, owner_id: str) -> Sandbox | None:
+        """The running sandbox whose files are the store's, from now on noted as unsettled; else ``None``."""
+        await self._commit_lightly()
+        statement = (
+            update(sandboxes)
+            .where(
+                sandboxes.c.project_id == project_id,
+                sandboxes.c.owner_id == owner_id,
+                _RUNS,
+                sandboxes.c.expires_at > func.now(),
+                ~sandboxes.c.unsettled,
+            )
+            .values(unsettled=True)
+            .returning(*_COLUMNS)
+        )
+        return _first((await self._connection.execute(statement)).all())
+
+    async def unsettle(self, sandbox_id: str) -> bool:
+        """Notes that the sandbox's files may differ from the store's; false where it is not running."""
+        return await self._settle(sandbox_id, unsettled=True)
+
+    async def settle(self, sandbox_id: str) -> bool:
+        """Notes that the sandbox has the store's files; false where it is not running any more."""
+        return await self._settle(sandbox_id, unsettled=False)
+
+    async def _settle(self, sandbox_id: str, *, unsettled: bool) -> bool:
+        await self._commit_lightly()
+        statement = (
+            update(sandboxes)
+            .where(sandboxes.c.sandbox_id == sandbox_id, _RUNS)
+            .values(unsettled=unsettled)
+        )
+        return bool((await self._connection.execute(statement)).rowcount)
+
+    async def _commit_lightly(self) -> None:
+        # What is noted must outlive this process, not Postgres' machine: two waits for its disk would be most of
+        # what a write takes.
+        await self._connection.execute(text("SET LOCAL synchronous_commit = off"))
+
+    # Telling
+
+    async def _changed(self, sandbox: Sandbox) -> None:
+        """One more thing to report. The row's lock puts a project's changes in order."""
+        statement = insert(reports).values(
+            project_id=sandbox.project_id, owner_id=sandbox.owner_id, revision=1
+        )
+        statement = statement.on_conflict_do_update(
+            index_elements=[reports.c.project_id], set_={"revision": reports.c.revision + 1}
+        )
+        await self._connection.execute(statement)
+        await self._connection.execute(select(func.pg_notify(CHANNEL, sandbox.project_id)))
+
+    async def waiting_report(self, project_id: str) -> Report | None:
+        """What the projects service does not know yet of this project's sandbox."""
+        query = (
+            select(
+                reports.c.revision, reports.c.owner_id, sandboxes.c.sandbox_id, sandboxes.c.status
+            )
+            .join(sandboxes, sandboxes.c.project_id == reports.c.project_id)
+            .where(
+                reports.c.project_id == project_id,
+                reports.c.reported_revision < reports.c.revision,
+            )
+            .order_by(sandboxes.c.sandbox_id.desc())
+            .limit(1)
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        return Report(project_id, row.owner_id, row.sandbox_id, Status(row.status), row.revision)
+
+    async def waiting_projects(self, limit: int) -> list[str]:
+        """Projects of whose sandboxes there is something to report."""
+        query = (
+            select(reports.c.project_id)
+            .where(reports.c.reported_revision < reports.c.revision)
+            .limit(limit)
+        )
+        return list((await self._connection.execute(query)).scalars().all())
+
+    async def reported(self, project_id: str, revision: int) -> None:
+        """The projects service knows of everything up to this revision."""
+        statement = (
+            update(reports)
+            .where(reports.c.project_id == project_id, reports.c.reported_revision < revision)
+            .values(reported_revision=revision)
+        )
+        await self._connection.execute(statement)
+
+    # Following
+
+    async def cursor(self, name: str) -> int:
+        """The last sequence number that was applied; 0 at first."""
+        query = select(cursors.c.sequence).where(cursors.c.name == name)
+        return int((await self._connection.execute(query)).scalar_one_or_none() or 0)
+
+    async def advance(self, name: str, sequence: int) -> None:
+        """Everything up to this sequence number is applied."""
+        statement = insert(cursors).values(name=name, sequence=sequence)
+        statement = statement.on_conflict_do_update(
+            index_elements=[cursors.c.name],
+            set_={"sequence": func.greatest(cursors.c.sequence, statement.excluded.sequence)},
+        )
+        await self._connection.execute(statement)
+
+
+def _in(seconds: float) -> ColumnElement[Any]:
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def _first(rows: Iterable[Row[Any]]) -> Sandbox | None:
+    return next(iter(_all(rows)), None)
+
+
+def _all(rows: Iterable[Row[Any]]) -> list[Sandbox]:
+    return [_one(row) for row in rows]
+
+
+def _one(row: Row[Any]) -> Sandbox:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented way from a row to a mapping
+    reason = values.pop("close_reason")
+    return Sandbox(
+        **{**values, "status": Status(values["status"])},
+        close_reason=CloseReason(reason) if reason else None,
+    )

@@ -1,0 +1,165 @@
+"""SandboxService."""
+
+# gRPC gives the handlers their names, and each the request and the context.
+# ruff: noqa: ARG002, N802
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.empty_pb2 import Empty
+
+from kit.errors import Invalid, NotFound
+from kit.paths import checked_path, media_type
+from protos.files.v1 import files_pb2
+from protos.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
+from services.sandbox import convert
+from services.sandbox.model import Delete, Origin
+from services.sandbox.service.access import Access
+from services.sandbox.service.files import Files
+from services.sandbox.service.intake import Begin, Intake, Limits
+from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.writing import Writing
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the handlers call."""
+
+    access: Access
+    lifecycle: Lifecycle
+    files: Files
+    writing: Writing
+    limits: Limits
+
+
+class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
+    """Handlers: what each does is said in the proto."""
+
+    def __init__(self, use: UseCases) -> None:
+        """Calls these use cases."""
+        self._use = use
+
+    async def CreateSandbox(
+        self, request: sandbox_pb2.CreateSandboxRequest, context: Context
+    ) -> sandbox_pb2.CreateSandboxResponse:
+        owner = await self._use.access.check(request.project_id)
+        return convert.created(await self._use.lifecycle.answering(request.project_id, owner))
+
+    async def GetSandbox(
+        self, request: sandbox_pb2.GetSandboxRequest, context: Context
+    ) -> sandbox_pb2.Sandbox:
+        owner = await self._use.access.check(request.project_id)
+        return convert.sandbox(await self._use.lifecycle.get(request.project_id, owner))
+
+    async def CloseSandbox(
+        self, request: sandbox_pb2.CloseSandboxRequest, context: Context
+    ) -> sandbox_pb2.Sandbox:
+        owner = await self._use.access.check(request.project_id)
+        return convert.sandbox(await self._use.lifecycle.close(request.project_id, owner))
+
+    async def ListSandboxFiles(
+        self, request: sandbox_pb2.ListSandboxFilesRequest, context: Context
+    ) -> sandbox_pb2.ListSandboxFilesResponse:
+        folder = convert.folder(request.path)
+        owner = await self._use.access.check(request.project_id)
+        entries = await self._use.files.list(request.project_id, owner, folder, request.depth)
+        return sandbox_pb2.ListSandboxFilesResponse(entries=map(convert.entry, entries))
+
+    async def ReadSandboxFile(
+        self, request: sandbox_pb2.ReadSandboxFileRequest, context: Context
+    ) -> AsyncIterator[HttpBody]:
+        path = checked_path(request.path)
+        owner = await self._use.access.check(request.project_id)
+        async with aclosing(await self._use.files.read(request.project_id, owner, path)) as chunks:
+            await context.send_initial_metadata(())
+            # The type comes first, also of a file without a byte.
+            yield HttpBody(content_type=media_type(path))
+            async for data in chunks:
+                yield HttpBody(data=data)
+
+    async def UploadSandboxFile(
+        self,
+        request_iterator: AsyncIterator[sandbox_pb2.UploadSandboxFileRequest],
+        context: Context,
+    ) -> files_pb2.FileEntry:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.project_id:
+            raise Invalid.field("project_id", "must be in the first message")
+        path = checked_path(first.path)
+        owner = await self._use.access.check(first.project_id)
+        with Intake(self._use.limits) as intake:
+            intake.accept(Begin(path))
+            intake.accept(first.content.data)
+            async for message in request_iterator:
+                intake.accept(message.content.data)
+            written, _ = await self._use.writing.write(
+                first.project_id, owner, Origin(), intake.steps()
+            )
+        return convert.file_entry(written.files[0])
+
+    async def DeleteSandboxFile(
+        self, request: sandbox_pb2.DeleteSandboxFileRequest, context: Context
+    ) -> Empty:
+        path = checked_path(request.path)
+        owner = await self._use.access.check(request.project_id)
+        # A file may be in the sandbox alone, made by a command.
+        there = await self._use.files.has(request.project_id, owner, path)
+        written, _ = await self._use.writing.write(
+            request.project_id, owner, Origin(), [Delete(path)]
+        )
+        if not there and path not in written.deleted_paths:
+            raise NotFound(f"there is no file '{path}'", reason="FILE_NOT_FOUND")
+        return Empty()
+
+    async def GetSandboxStats(
+        self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context
+    ) -> sandbox_pb2.SandboxStats:
+        owner = await self._use.access.check(request.project_id)
+        return convert.stats(await self._use.files.stats(request.project_id, owner))
+
+    async def EnsureSandbox(
+        self, request: sandbox_pb2.EnsureSandboxRequest, context: Context
+    ) -> sandbox_pb2.EnsureSandboxResponse:
+        owner = await self._use.access.check(request.project_id)
+        found = await self._use.lifecycle.answering(
+            request.project_id, owner, request.generation_id
+        )
+        made = bool(request.generation_id) and found.generation_id == request.generation_id
+        return sandbox_pb2.EnsureSandboxResponse(sandbox=convert.sandbox(found), created=made)
+
+    async def WriteFiles(
+        self,
+        request_iterator: AsyncIterator[sandbox_pb2.WriteFilesRequest],
+        context: Context,
+    ) -> sandbox_pb2.WriteFilesResponse:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.HasField("header"):
+            raise Invalid.field("header", "must be the first message")
+        header = first.header
+        owner = await self._use.access.check(header.project_id)
+        with Intake(self._use.limits) as intake:
+            async for message in request_iterator:
+                if not message.HasField("operation"):
+                    raise Invalid.field("header", "must be the first message only")
+                intake.accept(convert.step(message.operation))
+            written, sandbox = await self._use.writing.write(
+                header.project_id, owner, convert.origin(header.origin), intake.steps()
+            )
+        return sandbox_pb2.WriteFilesResponse(
+            result=convert.write_result(written), sandbox=convert.sandbox(sandbox)
+        )
+
+    async def DiscardSandbox(
+        self, request: sandbox_pb2.DiscardSandboxRequest, context: Context
+    ) -> Empty:
+        owner = await self._use.access.check(request.project_id)
+        await self._use.lifecycle.discard(request.project_id, owner, request.generation_id)
+        return Empty()

@@ -1,0 +1,193 @@
+"""Making one sandbox: ask the vendor, put the preview server in, fill it, wait until it answers."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from kit.db import Database
+from kit.errors import QuotaExceeded, Unavailable
+from services.sandbox.model import ASIDE, PREVIEW_PORT, SITE, Content, Sandbox
+from services.sandbox.preview.bundle import command
+from services.sandbox.repository import Repository
+from services.sandbox.service.filling import Filling
+from services.sandbox.service.reports import Reports
+from services.sandbox.vendor import (
+    DiskFull,
+    PathMissing,
+    PathUnfit,
+    SandboxLost,
+    SandboxVendor,
+    Upload,
+    VendorSandbox,
+)
+
+_log = structlog.get_logger(__name__)
+_SERVER = f"{ASIDE}/preview.pyz"
+_COMMAND = command(_SERVER, SITE, PREVIEW_PORT)
+_FIRST_WAIT, _LONGEST_WAIT = 0.01, 0.25
+
+
+class Superseded(Exception):
+    """Who makes this sandbox has been given up on, or it was closed while it was being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreationLimits:
+    """Seconds; see the settings of the same names."""
+
+    lifetime_seconds: int
+    vendor_seconds: int
+    """The vendor's own limit to the sandbox's life."""
+    create_timeout_seconds: float
+    attempt_seconds: float
+    preview_timeout_seconds: float
+
+
+class Creation:
+    """Makes sandboxes whose rows are written already."""
+
+    def __init__(
+        self,
+        database: Database,
+        vendor: SandboxVendor,
+        filling: Filling,
+        reports: Reports,
+        limits: CreationLimits,
+        deployment: str,
+        server: bytes,
+    ) -> None:
+        """``deployment`` labels the sandboxes; ``server`` is the preview server as one file."""
+        self._database = database
+        self._vendor = vendor
+        self._filling = filling
+        self._reports = reports
+        self._limits = limits
+        self._deployment = deployment
+        self._server = server
+
+    async def make(self, sandbox: Sandbox) -> Sandbox:
+        """The sandbox, active. On any failure it is closed, here and at the vendor's.
+
+        Raises ``Superseded``, ``Unavailable``, ``QuotaExceeded``, and what reading the store raises.
+        """
+        vendor_ids: list[str] = []
+        try:
+            with _told():
+                async with (
+                    self._renewing(sandbox),
+                    asyncio.timeout(self._limits.create_timeout_seconds),
+                ):
+                    made = await self._make(sandbox, vendor_ids)
+        except BaseException:
+            await self._clean_up(sandbox, vendor_ids)
+            raise
+        _log.info("sandbox made", sandbox=made.sandbox_id, project=made.project_id)
+        await self._reports.tell(made.project_id)
+        return made
+
+    async def serve_preview(self, live: VendorSandbox) -> None:
+        """Puts the preview server in and starts it. It answers soon after: see ``wait_for_preview``."""
+        content = Content(io.BytesIO(self._server), len(self._server))
+        await live.write([Upload(_SERVER, content)])
+        await live.start(_COMMAND)
+
+    async def wait_for_preview(self, live: VendorSandbox) -> None:
+        """Returns when the preview answers. Raises ``Unavailable`` where it never does."""
+        wait = _FIRST_WAIT
+        try:
+            async with asyncio.timeout(self._limits.preview_timeout_seconds):
+                while not await live.preview_answers():
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 1.5, _LONGEST_WAIT)
+        except TimeoutError as exc:
+            raise Unavailable(
+                "the sandbox's preview does not answer", reason="PREVIEW_DOWN", retry_after=2.0
+            ) from exc
+
+    async def _make(self, sandbox: Sandbox, vendor_ids: list[str]) -> Sandbox:
+        if sandbox.attempt > 1:
+            await self._remove_leftovers(sandbox)
+        live = await self._vendor.create(
+            self._labels(sandbox),
+            self._limits.vendor_seconds,
+            f"{sandbox.sandbox_id}-{sandbox.attempt}",
+        )
+        vendor_ids.append(live.vendor_id)
+        async with self._database.begin() as connection:
+            if not await Repository(connection).name(sandbox, live.vendor_id):
+                raise Superseded
+        # The server boots while the files arrive.
+        await self.serve_preview(live)
+        await self._filling.fill(live, sandbox.project_id)
+        await self.wait_for_preview(live)
+        async with self._database.begin() as connection:
+            made = await Repository(connection).activate(sandbox, live.url)
+        if made is None:
+            raise Superseded
+        return made
+
+    async def _remove_leftovers(self, sandbox: Sandbox) -> None:
+        """Whoever tried before may have got a sandbox and died before noting it."""
+        for listed in await self._vendor.list(self._labels(sandbox)):
+            await self._vendor.kill(listed.vendor_id)
+
+    def _labels(self, sandbox: Sandbox) -> dict[str, str]:
+        return {
+            "sandwright_deployment": self._deployment,
+            "sandwright_project": sandbox.project_id,
+            "sandwright_sandbox": sandbox.sandbox_id,
+        }
+
+    @asynccontextmanager
+    async def _renewing(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        """Inside of it everybody can see that the sandbox is still being made."""
+        task = asyncio.create_task(self._renew(sandbox))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _renew(self, sandbox: Sandbox) -> None:
+        seconds = self._limits.attempt_seconds
+        while True:
+            await asyncio.sleep(seconds / 3)
+            try:
+                async with self._database.begin() as connection:
+                    await Repository(connection).renew(sandbox, seconds)
+            except Exception as exc:  # noqa: BLE001 - tried again soon; the row itself tells who has been given up on
+                _log.warning("not renewed", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
+
+    async def _clean_up(self, sandbox: Sandbox, vendor_ids: list[str]) -> None:
+        """What can't be cleaned up now is found by the sweep."""
+        try:
+            async with self._database.begin() as connection:
+                closed = await Repository(connection).close_attempt(sandbox)
+            for vendor_id in vendor_ids:
+                await self._vendor.kill(vendor_id)
+            if closed is not None:
+                await self._reports.tell(sandbox.project_id)
+        except Exception as exc:  # noqa: BLE001 - the failure that led here is the one to be told
+            _log.warning("left behind", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A failed creation becomes what its caller is told."""
+    try:
+        yield
+    except DiskFull as exc:
+        raise QuotaExceeded(
+            "the project's files don't fit into a sandbox", reason="SANDBOX_FULL"
+        ) from exc
+    except (SandboxLost, PathMissing, PathUnfit, TimeoutError) as exc:
+        raise Unavailable(
+            "the sandbox could not be made", reason="SANDBOX_FAILED", retry_after=2.0
+        ) from exc

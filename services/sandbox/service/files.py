@@ -1,0 +1,115 @@
+"""Looking into a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Self
+
+from kit.errors import FailedPrecondition, Invalid, NotFound
+from services.sandbox.model import SITE, Entry, Kind, Sandbox, Stats
+from services.sandbox.service.filling import DEPTH, find, site_path
+from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.vendor import PathMissing, PathUnfit, SandboxLost
+
+CHUNK_BYTES = 1024 * 1024
+
+
+class Files:
+    """Lists and reads the files of a project's sandbox."""
+
+    def __init__(self, lifecycle: Lifecycle, most_entries: int) -> None:
+        """``most_entries``: how many one listing may have."""
+        self._lifecycle = lifecycle
+        self._most_entries = most_entries
+
+    async def list(self, project_id: str, owner_id: str, folder: str, depth: int) -> list[Entry]:
+        """What lies in a folder (absolute), by path; depth 0: all of the project's, one level elsewhere.
+
+        Raises ``NotFound`` (SANDBOX_NOT_FOUND, FILE_NOT_FOUND), ``Invalid``, ``FailedPrecondition``
+        (TOO_MANY_ENTRIES).
+        """
+        inside = folder == SITE or folder.startswith(f"{SITE}/")
+        levels = depth or (DEPTH if inside else 1)
+        async with _Losing(self._lifecycle) as losing:
+            sandbox, live = await self._lifecycle.running(project_id, owner_id)
+            losing.sandbox = sandbox
+            with _named(folder):
+                entries = await live.list(folder, levels)
+        if len(entries) > self._most_entries:
+            raise FailedPrecondition(
+                f"the folder holds more than {self._most_entries} entries: ask for a folder in it, or for fewer levels",
+                reason="TOO_MANY_ENTRIES",
+                metadata={"limit": str(self._most_entries)},
+            )
+        return sorted(entries, key=lambda entry: entry.path)
+
+    async def read(self, project_id: str, owner_id: str, path: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of one of the project's files in chunks of at most 1 MiB; it is there when this returns.
+
+        Raises ``NotFound`` (SANDBOX_NOT_FOUND, FILE_NOT_FOUND), ``Invalid``.
+        """
+        async with _Losing(self._lifecycle) as losing:
+            sandbox, live = await self._lifecycle.running(project_id, owner_id)
+            losing.sandbox = sandbox
+            with _named(path):
+                pieces = await live.read(site_path(path))
+        return self._chunks(sandbox, pieces)
+
+    async def has(self, project_id: str, owner_id: str, path: str) -> bool:
+        """Whether the project's sandbox, where one runs, has this file."""
+        try:
+            async with _Losing(self._lifecycle) as losing:
+                sandbox, live = await self._lifecycle.running(project_id, owner_id)
+                losing.sandbox = sandbox
+                entry = await find(live, site_path(path))
+        except (NotFound, PathUnfit):
+            return False
+        return entry is not None and entry.kind is not Kind.DIRECTORY
+
+    async def stats(self, project_id: str, owner_id: str) -> Stats:
+        """What the project's sandbox uses. Raises ``NotFound`` (SANDBOX_NOT_FOUND)."""
+        async with _Losing(self._lifecycle) as losing:
+            sandbox, live = await self._lifecycle.running(project_id, owner_id)
+            losing.sandbox = sandbox
+            metrics = await live.metrics()
+            with _named(SITE):
+                entries = await live.list(SITE, DEPTH)
+        files = [entry for entry in entries if entry.kind is Kind.FILE]
+        return Stats(sandbox, metrics, len(files), sum(entry.size_bytes for entry in files))
+
+    async def _chunks(
+        self, sandbox: Sandbox, pieces: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        async with _Losing(self._lifecycle) as losing, aclosing(pieces):
+            losing.sandbox = sandbox
+            async for piece in pieces:
+                for begin in range(0, len(piece), CHUNK_BYTES):
+                    yield piece[begin : begin + CHUNK_BYTES]
+
+
+class _Losing:
+    """A sandbox that turns out to be gone is closed, and is then none."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self.sandbox: Sandbox | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SandboxLost):
+            if self.sandbox is not None:
+                await self._lifecycle.lost(self.sandbox)
+            raise NotFound("the project has no open sandbox", reason="SANDBOX_NOT_FOUND") from error
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except PathMissing as exc:
+        raise NotFound(f"there is no '{path}' in the sandbox", reason="FILE_NOT_FOUND") from exc
+    except PathUnfit as exc:
+        raise Invalid.field("path", "is not of the kind that is asked for") from exc

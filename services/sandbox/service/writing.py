@@ -1,0 +1,273 @@
+"""Writes: into the sandbox and into the store, acknowledged when both have it.
+
+The files are set aside in the sandbox while they travel to the store. Only once they are there does the store take
+the write, and only once the store has taken it do they move into their places: what the store refuses, or what has no
+room in the sandbox, changes nothing anywhere. From the store's yes on the sandbox has to follow; it is noted as
+unsettled until it has, so that a crash in between leaves something to find.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+from kit.db import Database
+from kit.errors import (
+    Conflict,
+    FailedPrecondition,
+    Invalid,
+    NotFound,
+    PermissionDenied,
+    QuotaExceeded,
+    ServiceError,
+    Unavailable,
+)
+from services.sandbox.locks import Lock, Locks
+from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Step, Written
+from services.sandbox.projects_peer import ProjectsPeer
+from services.sandbox.repository import Repository
+from services.sandbox.service.filling import Filling, aside_path, find, site_path
+from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.vendor import (
+    DiskFull,
+    PathMissing,
+    PathUnfit,
+    SandboxLost,
+    Upload,
+    VendorSandbox,
+)
+
+_log = structlog.get_logger(__name__)
+_SANDBOXES_TRIED = 3
+_REFUSALS = (Conflict, FailedPrecondition, Invalid, NotFound, PermissionDenied, QuotaExceeded)
+"""Errors of the store after which nothing has changed."""
+Places = dict[int, str]
+"""Where the content of a put lies in the sandbox until it takes effect, by the step's position."""
+
+
+class Writing:
+    """Writes of one project go one after another, whichever replica they come to."""
+
+    def __init__(
+        self,
+        database: Database,
+        locks: Locks,
+        projects: ProjectsPeer,
+        filling: Filling,
+        lifecycle: Lifecycle,
+        timeout_seconds: float,
+    ) -> None:
+        """``timeout_seconds``: how long one write may take once it has its turn."""
+        self._database = database
+        self._locks = locks
+        self._projects = projects
+        self._filling = filling
+        self._lifecycle = lifecycle
+        self._timeout_seconds = timeout_seconds
+
+    async def write(
+        self, project_id: str, owner_id: str, origin: Origin, steps: Sequence[Step]
+    ) -> tuple[Written, Sandbox]:
+        """Applies all steps or none; answers what changed, and the sandbox that has it.
+
+        Raises ``Conflict`` (STALE_EPOCH), ``QuotaExceeded`` (SANDBOX_FULL, SANDBOX_QUOTA), ``Unavailable``, and what
+        the store raises.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._locks.hold(_lock_name(project_id)) as lock,
+            ):
+                sandbox = await self._begin(project_id, owner_id, origin)
+                return await self._write(lock, sandbox, origin, steps)
+        except TimeoutError as exc:
+            raise Unavailable(
+                "the sandbox does not answer", reason="SANDBOX_SLOW", retry_after=2.0
+            ) from exc
+
+    async def align(self, project_id: str, owner_id: str) -> None:
+        """Brings the project's sandbox, where one runs, in line with the store."""
+        async with (
+            asyncio.timeout(self._timeout_seconds),
+            self._locks.hold(_lock_name(project_id)) as lock,
+        ):
+            async with self._database.begin() as connection:
+                sandbox = await Repository(connection).running(project_id, owner_id)
+                if sandbox is None or not await Repository(connection).unsettle(sandbox.sandbox_id):
+                    return
+            try:
+                await self._filling.align(await self._lifecycle.connect(sandbox), project_id)
+            except SandboxLost:
+                await self._lifecycle.lost(sandbox)
+                return
+            await self._settle(lock, sandbox)
+
+    async def _begin(self, project_id: str, owner_id: str, origin: Origin) -> Sandbox:
+        """The sandbox to write into, noted as unsettled."""
+        async with self._database.begin() as connection:
+            repository = Repository(connection)
+            await _fence(repository, project_id, origin)
+            sandbox = await repository.begin_writing(project_id, owner_id)
+        while sandbox is None:
+            sandbox = await self._readied(project_id, owner_id)
+        return sandbox
+
+    async def _readied(self, project_id: str, owner_id: str) -> Sandbox | None:
+        """As ``_begin``, where there is no sandbox or the last write did not come to an end."""
+        sandbox = await self._lifecycle.ensure(project_id, owner_id)
+        try:
+            if sandbox.unsettled:
+                await self._filling.align(await self._lifecycle.connect(sandbox), project_id)
+        except SandboxLost:
+            await self._lifecycle.lost(sandbox)
+            return None
+        async with self._database.begin() as connection:
+            running = await Repository(connection).unsettle(sandbox.sandbox_id)
+        return sandbox if running else None
+
+    async def _write(
+        self, lock: Lock, sandbox: Sandbox, origin: Origin, steps: Sequence[Step]
+    ) -> tuple[Written, Sandbox]:
+        places: Places = {}
+        try:
+            written = await self._to_store(sandbox, origin, steps, places)
+        except BaseException as exc:
+            # Where the store's answer was not heard it may have taken the write: that is left to be compared.
+            refused = isinstance(exc, _REFUSALS)
+            await asyncio.shield(self._take_back(lock, sandbox, places, refused=refused))
+            raise
+        for _ in range(_SANDBOXES_TRIED):
+            if await self._follow(lock, sandbox, steps, places, written):
+                return written, sandbox
+            await self._lifecycle.lost(sandbox)
+            sandbox = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
+            # The new one may have been filled before the store had this write.
+            places = {}
+        raise Unavailable("no sandbox lasts", reason="SANDBOX_FAILED", retry_after=2.0)
+
+    async def _to_store(
+        self, sandbox: Sandbox, origin: Origin, steps: Sequence[Step], places: Places
+    ) -> Written:
+        """The store takes the write once the sandbox has its content aside, or is gone."""
+        ready = asyncio.Event()
+        put = asyncio.create_task(self._projects.put(sandbox.project_id, origin, steps, ready))
+        try:
+            with suppress(SandboxLost):
+                await _set_aside(await self._lifecycle.connect(sandbox), steps, places)
+            ready.set()
+            return await put
+        except DiskFull as exc:
+            raise QuotaExceeded("the sandbox's disk is full", reason="SANDBOX_FULL") from exc
+        except (PathMissing, PathUnfit) as exc:
+            raise Unavailable(
+                "the sandbox can't take files", reason="SANDBOX_UNFIT", retry_after=2.0
+            ) from exc
+        finally:
+            put.cancel()
+            await asyncio.wait([put])
+
+    async def _follow(
+        self,
+        lock: Lock,
+        sandbox: Sandbox,
+        steps: Sequence[Step],
+        places: Places,
+        written: Written,
+    ) -> bool:
+        """Makes the sandbox what the store is now; false where the sandbox is gone."""
+        try:
+            live = await self._lifecycle.connect(sandbox)
+            try:
+                if not places:
+                    await _set_aside(live, steps, places)
+                await _apply(live, steps, places, written)
+            except (PathMissing, PathUnfit):
+                # Something in the sandbox is not as the store has it, such as a folder where a file should be.
+                await self._filling.align(live, sandbox.project_id)
+        except SandboxLost:
+            return False
+        except DiskFull as exc:
+            raise QuotaExceeded("the sandbox's disk is full", reason="SANDBOX_FULL") from exc
+        except (PathMissing, PathUnfit) as exc:
+            raise Unavailable(
+                "the sandbox can't be brought in line with the store",
+                reason="SANDBOX_UNFIT",
+                retry_after=2.0,
+            ) from exc
+        return await self._settle(lock, sandbox)
+
+    async def _settle(self, lock: Lock, sandbox: Sandbox) -> bool:
+        """The sandbox is what the store is; false where it was closed meanwhile."""
+        async with self._database.begin() as connection:
+            repository = Repository(connection)
+            if lock.held:
+                return await repository.settle(sandbox.sandbox_id)
+            # Somebody else may have written at the same time: left to be compared.
+            return await repository.unsettle(sandbox.sandbox_id)
+
+    async def _take_back(
+        self, lock: Lock, sandbox: Sandbox, places: Mapping[int, str], *, refused: bool
+    ) -> None:
+        """Removes what was set aside. ``refused``: the store has certainly not taken the write."""
+        try:
+            live = await self._lifecycle.connect(sandbox)
+            for place in places.values():
+                await live.remove(place)
+            if refused:
+                await self._settle(lock, sandbox)
+        except (SandboxLost, ServiceError) as exc:
+            _log.info("left aside", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
+
+
+async def _fence(repository: Repository, project_id: str, origin: Origin) -> None:
+    if not origin.generation_id:
+        return
+    seen = await repository.highest_epoch(project_id, origin.generation_id, origin.epoch)
+    if origin.epoch < seen:
+        raise Conflict(
+            "another worker has taken over this generation",
+            reason="STALE_EPOCH",
+            metadata={"epoch": str(origin.epoch), "seen": str(seen)},
+        )
+
+
+async def _set_aside(live: VendorSandbox, steps: Sequence[Step], places: Places) -> None:
+    """Writes the content of every put next to the project."""
+    uploads = []
+    for position, step in enumerate(steps):
+        if isinstance(step, Put):
+            places[position] = aside_path()
+            uploads.append(Upload(places[position], step.content))
+    if uploads:
+        await live.write(uploads)
+
+
+async def _apply(
+    live: VendorSandbox, steps: Sequence[Step], places: Mapping[int, str], written: Written
+) -> None:
+    """What the store has done, done in the sandbox."""
+    for position, step in enumerate(steps):
+        match step:
+            case Put(path):
+                await live.rename(places[position], site_path(path))
+            case Rename(old, new):
+                await live.rename(site_path(old), site_path(new))
+            case Delete(path):
+                await _delete(live, path, known=path in written.deleted_paths)
+
+
+async def _delete(live: VendorSandbox, path: str, *, known: bool) -> None:
+    """Removes a file. What the store did not know as a file may be a folder, full of files that it does know."""
+    place = site_path(path)
+    if not known:
+        entry = await find(live, place)
+        if entry is None or (entry.kind is Kind.DIRECTORY and not entry.symlink_target):
+            return
+    await live.remove(place)
+
+
+def _lock_name(project_id: str) -> str:
+    return f"writing {project_id}"

@@ -1,0 +1,81 @@
+"""Every variable that the sandbox service reads: ``SANDBOX_`` and the name here, unless it says otherwise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import MIB, ServerSettings
+
+WRITE_MARGIN_SECONDS = 10
+"""By so much a write ends before its callers' default deadline, so that they are told how it ended."""
+
+
+class SandboxSettings(ServerSettings):
+    """The defaults are the platform's."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 50052
+    projects_address: str = Field(
+        "127.0.0.1:50051", validation_alias=AliasChoices("PROJECTS_ADDRESS", "projects_address")
+    )
+    """PROJECTS_ADDRESS: host and port of the projects service."""
+
+    e2b_api_key: SecretStr = Field(validation_alias=AliasChoices("E2B_API_KEY", "e2b_api_key"))
+    """E2B_API_KEY. The local engine takes any."""
+    e2b_api_url: str = Field("", validation_alias=AliasChoices("E2B_API_URL", "e2b_api_url"))
+    """E2B_API_URL: where the control plane is, if not at the vendor's."""
+    e2b_sandbox_url: str = Field(
+        "", validation_alias=AliasChoices("E2B_SANDBOX_URL", "e2b_sandbox_url")
+    )
+    """E2B_SANDBOX_URL: where sandboxes are reached, if not at the vendor's."""
+    e2b_domain: str = Field("", validation_alias=AliasChoices("E2B_DOMAIN", "e2b_domain"))
+    """E2B_DOMAIN, if not the vendor's own."""
+    e2b_template: str = Field("base", min_length=1)
+    """What a sandbox is made from. It must have Python 3.8 or later and sha256sum."""
+    e2b_timeout_seconds: float = Field(30, gt=0)
+    """How long one request to the vendor may take."""
+
+    deployment: str = Field("default", pattern=r"^[a-z0-9-]{1,64}$")
+    """Tells the sandboxes of two installations on one account apart: each closes what is unknown to it under its
+    own name."""
+    lifetime_seconds: int = Field(3600, gt=0)
+    """A sandbox is closed so long after its creation."""
+    vendor_grace_seconds: int = Field(600, ge=0)
+    """By so much the vendor's own limit is later, so that a running service closes sandboxes itself."""
+    vendor_maximum_seconds: int = Field(3600, gt=0)
+    """The vendor's longest limit: an hour on E2B's free plan, 86,400 s on others."""
+    sweep_seconds: float = Field(300, gt=0)
+    """How often what has expired, vanished or was forgotten is looked for."""
+    max_active_per_user: int = Field(3, ge=1)
+    """Sandboxes of one user at once."""
+
+    create_timeout_seconds: float = Field(60, gt=0)
+    """How long making and filling a sandbox may take."""
+    attempt_seconds: float = Field(15, gt=0)
+    """Who makes a sandbox and has not been heard of for so long has died; somebody else goes on."""
+    preview_timeout_seconds: float = Field(20, gt=0)
+    """How long the preview server may take to answer."""
+    write_timeout_seconds: float = Field(75 - WRITE_MARGIN_SECONDS, gt=0)
+    """How long a write may take once all of it has arrived, a new sandbox included."""
+    report_wait_seconds: float = Field(0.5, ge=0)
+    """How long a call waits for the project to show what it did to the sandbox."""
+
+    max_file_bytes: int = Field(10 * MIB, ge=1)
+    max_write_bytes: int = Field(200 * MIB, ge=1)
+    """Bytes of all files of one write."""
+    max_write_steps: int = Field(10_000, ge=1)
+    """Steps (puts, deletes, renames) of one write."""
+    max_listed_entries: int = Field(10_000, ge=1)
+    """Entries of one listing of a sandbox's files."""
+
+    @model_validator(mode="after")
+    def _within_the_vendors_limit(self) -> Self:
+        if self.lifetime_seconds > self.vendor_maximum_seconds:
+            raise ValueError(
+                "SANDBOX_LIFETIME_SECONDS is more than SANDBOX_VENDOR_MAXIMUM_SECONDS allows"
+            )
+        return self

@@ -1,0 +1,114 @@
+"""What this service needs of whoever runs sandboxes. ``e2b_vendor`` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.sandbox.model import Content, Entry, Metrics
+
+
+class SandboxLost(Exception):
+    """The sandbox does not exist any more; another one has to be made."""
+
+
+class PathMissing(Exception):
+    """There is nothing at this path."""
+
+
+class PathUnfit(Exception):
+    """Something else is at this path, such as a folder where a file should be."""
+
+
+class DiskFull(Exception):
+    """The sandbox has no room left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to be written to an absolute path."""
+
+    path: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A sandbox that the vendor runs, with the labels that it was created with."""
+
+    vendor_id: str
+    labels: dict[str, str]
+
+
+class VendorSandbox(Protocol):
+    """One sandbox, open for use. Paths are absolute.
+
+    Every method raises ``SandboxLost`` where the sandbox is gone and ``kit.errors.Unavailable`` where the vendor does
+    not answer.
+    """
+
+    @property
+    def vendor_id(self) -> str:
+        """The vendor's id."""
+
+    @property
+    def url(self) -> str:
+        """Where the sandbox's preview port is reached from outside."""
+
+    async def write(self, uploads: Sequence[Upload]) -> None:
+        """Writes files, making the folders above them. Not atomic. Raises ``DiskFull``, ``PathUnfit``."""
+
+    async def rename(self, old: str, new: str) -> None:
+        """Moves a file, replacing what is there, making the folders above. Raises ``PathMissing``, ``PathUnfit``."""
+
+    async def remove(self, path: str) -> None:
+        """Removes a file, or a folder with all that it holds; what isn't there is no error."""
+
+    async def make_folder(self, path: str) -> None:
+        """Makes a folder and those above it; one that is there is no error."""
+
+    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The bytes of a file, in pieces of any size; begun when this returns.
+
+        Raises ``PathMissing``, ``PathUnfit``.
+        """
+
+    async def list(self, path: str, depth: int) -> list[Entry]:
+        """What lies in a folder, so many levels deep, in no order. Raises ``PathMissing``, ``PathUnfit``."""
+
+    async def hashes(self, path: str) -> dict[str, str]:
+        """SHA-256 in hexadecimal by absolute path of every regular file in a folder."""
+
+    async def start(self, command: str) -> None:
+        """Starts a shell command that goes on by itself."""
+
+    async def preview_answers(self) -> bool:
+        """Whether the preview server answers from outside."""
+
+    async def metrics(self) -> Metrics:
+        """What it uses; zeros for what the vendor has not measured yet."""
+
+
+class SandboxVendor(Protocol):
+    """Makes, finds and ends sandboxes. Methods raise ``kit.errors.Unavailable`` where the vendor does not answer."""
+
+    async def create(
+        self, labels: dict[str, str], lifetime_seconds: int, key: str
+    ) -> VendorSandbox:
+        """Makes a sandbox that ends by itself after so long. Repeated with the same key it is the same sandbox."""
+
+    async def connect(self, vendor_id: str) -> VendorSandbox:
+        """A sandbox that was made before. Raises ``SandboxLost``."""
+
+    async def kill(self, vendor_id: str) -> None:
+        """Ends a sandbox; one that is gone is no error."""
+
+    async def exists(self, vendor_id: str) -> bool:
+        """Whether there is such a sandbox."""
+
+    async def list(self, labels: dict[str, str]) -> list[Listed]:
+        """All sandboxes that have these labels."""
+
+    async def close(self) -> None:
+        """Gives back what is held open."""
