@@ -107,10 +107,14 @@ async def _finish(
     progress.line(f"\n{tree([file['path'] for file in files])}\n")
     progress.line(
         f"  {len(files)} files, {listed['totalBytes']:,} bytes in {progress.seconds:.1f} s; "
-        f"{usage['outputTokens']:,} tokens written, {usage['inputTokens']:,} read; {cost}"
+        f"{usage['outputTokens']:,} tokens written, {_read(usage):,} read; {cost}"
     )
     progress.line(f"  version {ended['version']} is kept; the files are also in {_short(folder)}")
     progress.line(f"  preview: {ended['previewUrl']}  (answers {status})")
+
+
+def _read(usage: Json) -> int:
+    return int(usage["inputTokens"] + usage["cacheReadTokens"] + usage["cacheWriteTokens"])
 
 
 def _short(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The list of a project's files in a request, told apart from what is asked for."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # A line such as "- css/style.css (1,204 bytes)" or "index.html\t5120\tsha256:…".
 _FILE_LINE = re.compile(
@@ -13,19 +13,35 @@ _TAG = re.compile(r"^\s*</?[a-z_-]+>\s*$")
 _LABEL = re.compile(
     r"^\s*(?:the )?(?:request|prompt|user(?: asks)?|task|instruction)s?\s*:\s*", re.IGNORECASE
 )
+# A project that is shown whole: its list, then the contents of its text files.
+_PROJECT = re.compile(r"\A\s*<project_files>\n(?P<inside>.*)\n</project_files>", re.DOTALL)
+_SHOWN = re.compile(
+    r'^<file path="(?P<path>[^"\n]+)">\n(?P<text>.*?)\n?</file>$', re.DOTALL | re.MULTILINE
+)
 MIN_LINES = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for, and the paths of the files that exist."""
+    """What is asked for, the paths of the files that exist, and the contents that were shown."""
 
     text: str
     files: tuple[str, ...] = ()
+    shown: dict[str, str] = field(default_factory=dict)
 
 
 def split(text: str) -> Request:
     """Take the list of files out of `text`."""
+    project = _PROJECT.match(text)
+    if project:
+        inside = project["inside"]
+        shown = {match["path"]: match["text"] for match in _SHOWN.finditer(inside)}
+        listed = _split_lines(inside.partition("<file path=")[0])
+        return Request(text[project.end() :].strip(), listed.files, shown)
+    return _split_lines(text)
+
+
+def _split_lines(text: str) -> Request:
     files: list[str] = []
     kept: list[str] = []
     for line in text.splitlines():

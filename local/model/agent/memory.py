@@ -12,14 +12,14 @@ CARRIER = "css/theme.css"
 _MEMO = re.compile(r"composer:brief (\{.*\})")
 
 
-def find(transcript: Transcript) -> Brief | None:
-    """The brief that the project was composed from before this conversation, if it was looked up."""
-    return _from_text(transcript.viewed.get(CARRIER, ""))
+def find(transcript: Transcript, first: Request) -> Brief | None:
+    """The brief that the project was composed from before this conversation, if its file was shown or looked up."""
+    return _from_text(transcript.viewed.get(CARRIER) or first.shown.get(CARRIER, ""))
 
 
 def should_look(transcript: Transcript, first: Request) -> bool:
     """Whether the project is older than the conversation, and its brief was not looked up yet."""
-    known = CARRIER in transcript.viewed or CARRIER in transcript.refused
+    known = CARRIER in {**transcript.viewed, **transcript.refused, **first.shown}
     return CARRIER in first.files and not known
 
 

@@ -66,7 +66,7 @@ def _plan(requests: list[Request], seen: Transcript) -> Plan | None:
     """
     existing = {path for request in requests for path in request.files}
     told = [request.text for request in requests if request.text] or [""]
-    found = memory.find(seen)
+    found = memory.find(seen, requests[0])
     if found is None and existing and not change.starts_over(told[0]):
         return None
     before = found or briefs.parse(told[0])
@@ -75,17 +75,21 @@ def _plan(requests: list[Request], seen: Transcript) -> Plan | None:
         before, _ = change.apply(before, wish)
     after, done = change.apply(before, wishes[-1]) if wishes else (before, [])
     site = compose(after)
-    present = _present(seen, existing if found else set(), before)
+    present = _composed(existing if found else set(), before) | _shown(requests) | seen.written
     mine = compose(before).files
     surplus = tuple(path for path in present if path not in site.files and path in mine)
     return Plan(site, present, surplus, tuple(done), fresh=not wishes)
 
 
-def _present(seen: Transcript, existing: set[str], before: Brief) -> dict[str, str]:
-    """What each file holds: as written here, else as the composer would have written it then."""
+def _composed(existing: set[str], before: Brief) -> dict[str, str]:
+    """What each file holds as the composer would have written it then."""
     composed = compose(before).files
-    present = {path: composed[path] for path in existing if path in composed}
-    return present | seen.written
+    return {path: composed[path] for path in existing if path in composed}
+
+
+def _shown(requests: list[Request]) -> dict[str, str]:
+    """What the requests show of files, the latest last."""
+    return {path: text for request in requests for path, text in request.shown.items()}
 
 
 def _work(talk: Conversation, plan: Plan, seen: Transcript) -> Iterator[OutputBlock]:
