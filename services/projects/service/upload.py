@@ -91,9 +91,9 @@ class Upload:
         self._open = None
 
     def read(self, content: Content, begin: int, size: int) -> bytes:
-        """A piece of a content that has arrived."""
+        """At most ``size`` bytes of a content that has arrived, from ``begin`` on."""
         self._spool.seek(self._offsets[content.sha256] + begin)
-        return self._spool.read(min(size, content.size_bytes - begin))
+        return self._spool.read(max(0, min(size, content.size_bytes - begin)))
 
     def sha256(self) -> str:
         """Identifies the whole write: the same steps with the same content have the same."""

@@ -11,14 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import pytest
+from sqlalchemy.engine import make_url
 
 from kit.auth.keys import read_signing_keys
 from kit.auth.tokens import ServiceIdentity
+from kit.server import StartupError
 from kit.testing import free_port
 from protos.projects.v1 import accounts_pb2, accounts_pb2_grpc, projects_pb2, projects_pb2_grpc
-from tests.fixtures.postgres import Postgres
+from services.projects.app import build, prepare
+from tests.fixtures.postgres import DatabaseUrls, Postgres
 from tests.fixtures.project_files import put, sha256
-from tests.fixtures.projects import PASSWORD
+from tests.fixtures.projects import PASSWORD, projects_settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,7 +59,9 @@ def _channel(environment: dict[str, str]) -> grpc.Channel:
     return grpc.insecure_channel(f"127.0.0.1:{environment['PROJECTS_PORT']}", options)
 
 
-def test_what_was_acknowledged_is_there_after_kill_9(postgres: Postgres, key_folder: Path) -> None:
+def test_what_was_acknowledged_survives_kill_9_and_sigterm_ends_cleanly(
+    postgres: Postgres, key_folder: Path
+) -> None:
     environment = _environment(postgres, key_folder)
     content = os.urandom(3_000_000)
     identity = ServiceIdentity(read_signing_keys(key_folder / "sandbox.jwk")[0])
@@ -79,11 +85,16 @@ def test_what_was_acknowledged_is_there_after_kill_9(postgres: Postgres, key_fol
         process.kill()
         assert process.wait(30) == -signal.SIGKILL
 
-    with _process(environment), _channel(environment) as channel:
+    with _process(environment) as process, _channel(environment) as channel:
         projects = projects_pb2_grpc.ProjectsServiceStub(channel)
         request = projects_pb2.GetFileRequest(project_id=made.project_id, path="photo.jpg")
         answers = projects.GetFile(request, metadata=as_user, wait_for_ready=True, timeout=60)
         assert sha256(b"".join(answer.data for answer in answers)) == sha256(content)
+        process.terminate()
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert b'"event": "draining"' in told
+        assert b"Traceback" not in told
 
 
 def _requests(project_id: str, content: bytes) -> list[projects_pb2.PutFilesRequest]:
@@ -94,29 +105,17 @@ def _requests(project_id: str, content: bytes) -> list[projects_pb2.PutFilesRequ
     ]
 
 
-def test_sigterm_ends_the_process_cleanly(postgres: Postgres, key_folder: Path) -> None:
-    environment = _environment(postgres, key_folder)
-    with _process(environment) as process, _channel(environment) as channel:
-        accounts = accounts_pb2_grpc.AccountsServiceStub(channel)
-        request = accounts_pb2.GetSigningKeysRequest()
-        accounts.GetSigningKeys(request, wait_for_ready=True, timeout=60)
-        process.terminate()
-        _, told = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert b'"event": "draining"' in told
-        assert b"Traceback" not in told
-
-
-def test_a_bad_setting_is_one_clear_line(postgres: Postgres, key_folder: Path) -> None:
-    environment = _environment(postgres, key_folder)
-    cases = {
-        "PROJECTS_ACCESS_TOKEN_SECONDS": "soon",
-        "PROJECTS_SIGNING_KEYS_FILE": str(key_folder / "missing.jwks"),
-        "PROJECTS_DATABASE_URL": "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none",
-    }
-    for name, value in cases.items():
-        with _process({**environment, name: value}) as process:
-            _, told = process.communicate(timeout=60)
-        assert process.returncode == 2
-        assert len(told.splitlines()) == 1, told
-        assert b"secret" not in told
+async def test_a_start_that_must_fail_says_why_and_no_secret(
+    projects_urls: DatabaseUrls, key_folder: Path
+) -> None:
+    nowhere = "postgresql+asyncpg://nobody:secret@127.0.0.1:1/none"
+    with pytest.raises(StartupError, match="PROJECTS_DATABASE_URL") as unreachable:
+        await prepare(projects_settings(projects_urls, key_folder, database_url=nowhere))
+    wrong = make_url(projects_urls.projects).set(password="secret")
+    url = wrong.render_as_string(hide_password=False)
+    with pytest.raises(StartupError, match="password authentication failed") as unauthorized:
+        await prepare(projects_settings(projects_urls, key_folder, database_url=url))
+    assert "secret" not in f"{unreachable.value} {unauthorized.value}"
+    missing = key_folder / "missing.jwks"
+    with pytest.raises(StartupError, match=r"missing\.jwks"):
+        build(projects_settings(projects_urls, key_folder, signing_keys_file=missing))

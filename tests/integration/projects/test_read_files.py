@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 
 from protos.projects.v1 import projects_pb2
 from tests.fixtures.project_files import (
@@ -125,9 +128,15 @@ async def test_a_reader_who_takes_its_time_sees_the_file_as_it_was_and_stops_nob
     request = projects_pb2.GetFileRequest(project_id=project_id, path="large")
     # More slow readers than there are connections to the database.
     readers = [user.projects.GetFile(request) for _ in range(8)]
-    first = [[(await reader.read()).data, (await reader.read()).data] for reader in readers]
+    first = [[await _chunk(reader), await _chunk(reader)] for reader in readers]
     await write_files(user.internal, project_id, {"large": b"new"})
     await user.projects.DeleteProject(projects_pb2.DeleteProjectRequest(project_id=project_id))
     for reader, begun in zip(readers, first, strict=True):
         rest = [message.data async for message in reader]
         assert b"".join([*begun, *rest]) == old
+
+
+async def _chunk(reader: Any) -> bytes:
+    message = await reader.read()
+    assert isinstance(message, HttpBody)
+    return bytes(message.data)
