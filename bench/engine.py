@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 from e2b import AsyncSandbox
 
-from tests.fixtures.engine import RunningEngine, start_engine
+from tests.fixtures.engine import RunningEngine, free_port, start_engine
 
 _KB = 1024
 _BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev")
@@ -55,14 +56,23 @@ def report(name: str, samples: Samples, bare: tuple[str, Samples] | None = None)
     print(line, flush=True)
 
 
+def run_process(command: tuple[str, ...], uid: int | None) -> None:
+    subprocess.run(command, check=True, cwd="/", user=uid, capture_output=True)
+
+
 def raw(*command: str) -> Callable[[], Awaitable[object]]:
     """A bare process, under an unprivileged uid as the engine's jails are."""
 
     async def run() -> None:
         root = os.geteuid() == 0
-        subprocess.run(
-            command, check=True, cwd="/", user=_UNPRIVILEGED if root else None, capture_output=True
-        )
+        run_process(command, _UNPRIVILEGED if root else None)
+
+    return run
+
+
+def bare(work: Callable[[], object]) -> Callable[[], Awaitable[object]]:
+    async def run() -> None:
+        work()
 
     return run
 
@@ -110,14 +120,8 @@ async def work_inside(engine: RunningEngine, rounds: int) -> None:
     text = "x" * 10 * _KB
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "page.html")
-
-        async def bare_write() -> None:
-            path.write_text(text)
-
-        async def bare_read() -> None:
-            path.read_text()
-
-        write, read = await timed(rounds, bare_write), await timed(rounds, bare_read)
+        write = await timed(rounds, bare(lambda: path.write_text(text)))
+        read = await timed(rounds, bare(path.read_text))
     report(
         "write 10 kB",
         await timed(rounds, lambda: sandbox.files.write("p.html", text)),
@@ -148,26 +152,32 @@ async def proxied(engine: RunningEngine, sandbox: AsyncSandbox, rounds: int) -> 
     """Requests through the proxy beside the same server reached directly."""
     await sandbox.files.write("site/index.html", "hello")
     await sandbox.commands.run("python3 -m http.server 8000", background=True, cwd="site")
+    with bare_server() as url:
+        async with httpx.AsyncClient() as client:
+            await until_answered(client, url)
+            direct = await timed(rounds, lambda: client.get(url))
+            host = {"Host": sandbox.get_host(8000)}
+            through = await timed(rounds, lambda: client.get(engine.url, headers=host))
+    report("GET through the proxy", through, ("the server itself", direct))
+
+
+@contextlib.contextmanager
+def bare_server() -> Iterator[str]:
+    """The same server outside of any sandbox."""
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "index.html").write_text("hello")
-        port = 20_000 + os.getpid() % 10_000
-        bare = subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-m", "http.server", str(port)],
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
-            async with httpx.AsyncClient() as client:
-                url = f"http://127.0.0.1:{port}/"
-                await until_answered(client, url)
-                direct = await timed(rounds, lambda: client.get(url))
-                host = {"Host": sandbox.get_host(8000)}
-                through = await timed(rounds, lambda: client.get(engine.url, headers=host))
+            yield f"http://127.0.0.1:{port}/"
         finally:
-            bare.terminate()
-            bare.wait()
-    report("GET through the proxy", through, ("the server itself", direct))
+            server.terminate()
+            server.wait()
 
 
 async def until_answered(client: httpx.AsyncClient, url: str) -> None:

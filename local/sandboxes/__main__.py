@@ -17,7 +17,7 @@ from local.sandboxes.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings) -> int:
     stop = server.stop_on_signals()
     try:
         listener = server.listen(settings.host, settings.port)
@@ -28,12 +28,14 @@ async def _run(settings: Settings) -> None:
         ) from exc
     port = listener.getsockname()[1]
     running = await app.build(settings, port)
+    running.spawning.on_lost = stop.set
     try:
         log.info("ready", url=f"http://{settings.host}:{port}", domain=settings.public_domain(port))
         await server.serve(running, listener, stop)
     finally:
         await running.close()
     log.info("stopped")
+    return 1 if running.spawning.lost else 0
 
 
 def main() -> int:
@@ -47,11 +49,10 @@ def main() -> int:
         return 2
     logs.configure("local-sandboxes", settings.log_format, settings.log_level)
     try:
-        uvloop.run(_run(settings))
+        return uvloop.run(_run(settings))
     except (UnfitError, BundleError) as exc:
         sys.stderr.write(f"local sandboxes: {exc}\n")
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Defaults suit one developer's machine. Times are seconds, MB are 2**20 bytes."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="LOCAL_SANDBOXES_", env_file=".env", extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="LOCAL_SANDBOXES_", extra="ignore")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=3000, ge=0, le=65535, description="Port to listen on; 0 picks one.")

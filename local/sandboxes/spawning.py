@@ -79,6 +79,7 @@ class Spawning:
         self._starting: dict[str, asyncio.Future[int]] = {}
         self._ended: dict[str, Callable[[str], None]] = {}
         self.groups = Cgroups({}, 0)
+        self.lost = False
         self.on_lost: Callable[[], None] = lambda: None
 
     @classmethod
@@ -122,6 +123,8 @@ class Spawning:
         try:
             socket.send_fds(self._control, [message], [control.fileno()])
             return int(await started)
+        except OSError as exc:
+            raise UnavailableError(f"the sandbox did not start: {exc}") from exc
         finally:
             self._starting.pop(sandbox, None)
 
@@ -161,6 +164,8 @@ class Spawning:
 
     def _lost(self) -> None:
         asyncio.get_running_loop().remove_reader(self._control.fileno())
+        log.error("the spawner ended: no sandbox can be started any more")
+        self.lost = True
         for sandbox in list(self._ended):
             self._hear({"ended": sandbox, "why": "the spawner ended"})
         self.on_lost()

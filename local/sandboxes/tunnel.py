@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from local.sandboxes import errors
 from local.sandboxes.dialling import TRAFFIC_HEADER, Dialler
@@ -29,8 +29,7 @@ class Tunnel(asyncio.Protocol):
         self._server: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._client = transport
+        self._client = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self._state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:

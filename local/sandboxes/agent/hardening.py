@@ -22,6 +22,16 @@ def set_dumpable(dumpable: bool) -> None:
         raise OSError("prctl(PR_SET_DUMPABLE) failed")
 
 
+def cap_processes(count: int) -> None:
+    """The fallback where neither a control group nor a uid of its own caps a jail's processes.
+
+    The kernel counts them per user namespace (from Linux 5.14), and this one is the jail's.
+    """
+    import resource  # only a jail that needs it pays for it
+
+    resource.setrlimit(resource.RLIMIT_NPROC, (count, count))
+
+
 def offer_to_the_oom_killer() -> None:
     """Make this process, and what it starts, die of a lack of memory before the agent does."""
     set_dumpable(True)  # otherwise the file below belongs to the host's root

@@ -176,13 +176,15 @@ _FILE_CALLS: dict[bytes, Callable[..., files.Answer]] = {
 
 
 def main() -> None:
-    """Arguments: the control socket's number and the host name."""
-    control, hostname = int(sys.argv[1]), sys.argv[2]
+    """Arguments: the control socket's number, the host name, a cap on processes or 0."""
+    control, hostname, pids = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     for number in processes.IGNORED:
         signal.signal(number, signal.SIG_IGN)
     os.umask(0o022)
     os.set_inheritable(control, False)
     furniture.arrange(hostname)
+    if pids:
+        hardening.cap_processes(pids)
     hardening.set_dumpable(False)
     null = os.open("/dev/null", os.O_RDWR)
     for standard in range(3):

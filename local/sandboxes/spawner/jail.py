@@ -41,8 +41,8 @@ class Recipe:
     seccomp: int
     bundle: int
 
-    def command(self, hostname: str) -> list[str]:
-        """The arguments of bubblewrap for one jail."""
+    def command(self, hostname: str, pids: int) -> list[str]:
+        """The arguments of bubblewrap for one jail; ``pids`` is a cap for the agent to set, or 0."""
         return [
             self.bwrap,
             *_isolation(hostname),
@@ -50,7 +50,7 @@ class Recipe:
             *("--seccomp", str(_SECCOMP)),
             *("--chdir", "/"),
             "--",
-            *(self.python, "-I", "-S", "-B", AGENT, str(_CONTROL), hostname),
+            *(self.python, "-I", "-S", "-B", AGENT, str(_CONTROL), hostname, str(pids)),
         ]
 
     def _tree(self) -> list[str]:
@@ -89,14 +89,15 @@ def launch(
     if pid:
         return pid
     try:
-        _become(recipe, groups, sandbox, uid, control, errors)
+        os.dup2(errors, 2)
+        _become(recipe, groups, sandbox, uid, control)
     except BaseException as exc:  # noqa: BLE001 -- a forked child must end here, whatever it is
-        os.write(errors, f"{type(exc).__name__}: {exc}".encode())
+        os.write(2, f"{type(exc).__name__}: {exc}".encode())
     os._exit(127)
 
 
 def _become(
-    recipe: Recipe, groups: Cgroups, sandbox: str, uid: int | None, control: int, errors: int
+    recipe: Recipe, groups: Cgroups, sandbox: str, uid: int | None, control: int
 ) -> NoReturn:
     if groups.available:
         groups.join(sandbox)
@@ -105,7 +106,7 @@ def _become(
     seccomp, bundle = (
         os.open(f"/proc/self/fd/{one}", os.O_RDONLY) for one in (recipe.seccomp, recipe.bundle)
     )
-    _arrange_descriptors([control, seccomp, bundle], errors)
+    _arrange_descriptors([control, seccomp, bundle])
     if uid is not None:
         drop_privileges(uid)
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -113,18 +114,19 @@ def _become(
     # bubblewrap's monitor hangs when its child dies while SIGCHLD is not at its default.
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    os.execve(recipe.bwrap, recipe.command(sandbox), {})  # noqa: S606 -- no shell is wanted
+    # Without a uid or a group of its own, a jail's processes can only be counted from inside.
+    counted = recipe.limits.pids if uid is None and not groups.available else 0
+    os.execve(recipe.bwrap, recipe.command(sandbox, counted), {})  # noqa: S606 -- no shell is wanted
 
 
-def _arrange_descriptors(wanted: list[int], errors: int) -> None:
-    """Put ``wanted`` at 3, 4, 5…, ``errors`` at 2, nothing at 0 and 1, and close all others."""
+def _arrange_descriptors(wanted: list[int]) -> None:
+    """Put ``wanted`` at 3, 4, 5…, nothing at 0 and 1, leave 2, and close all others."""
     # First out of the way: a wanted descriptor may sit where another one goes.
-    moved = [_above(one) for one in (*wanted, errors)]
+    moved = [_above(one) for one in wanted]
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
-    os.dup2(moved[-1], 2)
-    for target, source in enumerate(moved[:-1], start=_CONTROL):
+    for target, source in enumerate(moved, start=_CONTROL):
         os.dup2(source, target)
     os.closerange(_FIRST_FREE, 2**31 - 1)
 
