@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Self
 
 from kit.errors import FailedPrecondition, Invalid, NotFound
 from services.sandbox.model import SITE, Entry, Kind, Sandbox, Stats
 from services.sandbox.service.filling import DEPTH, find, site_path
 from services.sandbox.service.lifecycle import Lifecycle
-from services.sandbox.vendor import PathMissing, PathUnfit, SandboxLost
+from services.sandbox.vendor import PathMissing, PathUnfit
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -31,9 +30,7 @@ class Files:
         """
         inside = folder == SITE or folder.startswith(f"{SITE}/")
         levels = depth or (DEPTH if inside else 1)
-        async with _Losing(self._lifecycle) as losing:
-            sandbox, live = await self._lifecycle.running(project_id, owner_id)
-            losing.sandbox = sandbox
+        async with self._lifecycle.using(project_id, owner_id) as (_, live):
             with _named(folder):
                 entries = await live.list(folder, levels)
         if len(entries) > self._most_entries:
@@ -49,9 +46,7 @@ class Files:
 
         Raises ``NotFound`` (SANDBOX_NOT_FOUND, FILE_NOT_FOUND), ``Invalid``.
         """
-        async with _Losing(self._lifecycle) as losing:
-            sandbox, live = await self._lifecycle.running(project_id, owner_id)
-            losing.sandbox = sandbox
+        async with self._lifecycle.using(project_id, owner_id) as (sandbox, live):
             with _named(path):
                 pieces = await live.read(site_path(path))
         return self._chunks(sandbox, pieces)
@@ -59,9 +54,7 @@ class Files:
     async def has(self, project_id: str, owner_id: str, path: str) -> bool:
         """Whether the project's sandbox, where one runs, has this file."""
         try:
-            async with _Losing(self._lifecycle) as losing:
-                sandbox, live = await self._lifecycle.running(project_id, owner_id)
-                losing.sandbox = sandbox
+            async with self._lifecycle.using(project_id, owner_id) as (_, live):
                 entry = await find(live, site_path(path))
         except (NotFound, PathUnfit):
             return False
@@ -69,9 +62,7 @@ class Files:
 
     async def stats(self, project_id: str, owner_id: str) -> Stats:
         """What the project's sandbox uses. Raises ``NotFound`` (SANDBOX_NOT_FOUND)."""
-        async with _Losing(self._lifecycle) as losing:
-            sandbox, live = await self._lifecycle.running(project_id, owner_id)
-            losing.sandbox = sandbox
+        async with self._lifecycle.using(project_id, owner_id) as (sandbox, live):
             metrics = await live.metrics()
             with _named(SITE):
                 entries = await live.list(SITE, DEPTH)
@@ -81,28 +72,10 @@ class Files:
     async def _chunks(
         self, sandbox: Sandbox, pieces: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
-        async with _Losing(self._lifecycle) as losing, aclosing(pieces):
-            losing.sandbox = sandbox
+        async with self._lifecycle.noticing(sandbox), aclosing(pieces):
             async for piece in pieces:
                 for begin in range(0, len(piece), CHUNK_BYTES):
                     yield piece[begin : begin + CHUNK_BYTES]
-
-
-class _Losing:
-    """A sandbox that turns out to be gone is closed, and is then none."""
-
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self._lifecycle = lifecycle
-        self.sandbox: Sandbox | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, SandboxLost):
-            if self.sandbox is not None:
-                await self._lifecycle.lost(self.sandbox)
-            raise NotFound("the project has no open sandbox", reason="SANDBOX_NOT_FOUND") from error
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -64,13 +66,26 @@ class Lifecycle:
             raise _no_sandbox()
         return found
 
-    async def running(self, project_id: str, owner_id: str) -> tuple[Sandbox, VendorSandbox]:
+    @asynccontextmanager
+    async def using(
+        self, project_id: str, owner_id: str
+    ) -> AsyncIterator[tuple[Sandbox, VendorSandbox]]:
         """The project's sandbox, open for use. Raises ``NotFound`` (SANDBOX_NOT_FOUND) where none runs."""
         async with self._database.begin() as connection:
             found = await Repository(connection).running(project_id, owner_id)
         if found is None:
             raise _no_sandbox()
-        return found, await self.connect(found)
+        async with self.noticing(found):
+            yield found, await self.connect(found)
+
+    @asynccontextmanager
+    async def noticing(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        """A sandbox that turns out to be gone is closed, and is then none: ``NotFound``."""
+        try:
+            yield
+        except SandboxLost as exc:
+            await self.lost(sandbox)
+            raise _no_sandbox() from exc
 
     async def connect(self, sandbox: Sandbox) -> VendorSandbox:
         """A running sandbox, open for use. Raises ``SandboxLost``."""
