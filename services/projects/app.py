@@ -66,36 +66,47 @@ async def prepare(settings: ProjectsSettings) -> None:
 
 def build(settings: ProjectsSettings) -> Application:
     """The service, ready to be served. Raises ``StartupError`` for a key file that can't be used."""
-    try:
-        keys = read_signing_keys(settings.signing_keys_file)
-        service_keys = read_public_keys(settings.service_keys_file)
-    except ValueError as exc:
-        raise StartupError(str(exc)) from exc
+    keys, service_keys = _keys(settings)
     database = Database(
         settings.database_url, pool_size=settings.database_pool_size, name="projects"
     )
     passwords = _passwords(settings)
     listener = Listener(settings.database_url, CHANNEL)
     app = Application(services={}, verifier=Verifier("projects", service_keys, OwnKeys(keys)))
-    accounts = Accounts(
-        database,
-        passwords,
-        keys[0],
-        settings.access_token_seconds,
-        settings.refresh_token_seconds,
-    )
     changes = Changes(database, listener, app.stopping, settings.change_poll_seconds)
-    servicer = ProjectsServicer(_use_cases(settings, database, changes))
     app.services[ACCOUNTS] = partial(
-        accounts_pb2_grpc.add_AccountsServiceServicer_to_server, AccountsServicer(accounts, keys)
+        accounts_pb2_grpc.add_AccountsServiceServicer_to_server,
+        AccountsServicer(_accounts(settings, database, passwords, keys[0]), keys),
     )
     app.services[PROJECTS] = partial(
-        projects_pb2_grpc.add_ProjectsServiceServicer_to_server, servicer
+        projects_pb2_grpc.add_ProjectsServiceServicer_to_server,
+        ProjectsServicer(_use_cases(settings, database, changes)),
     )
     app.background.append(_listen(listener, app.stopping))
     app.resources.push_async_callback(database.close)
     app.resources.callback(passwords.close)
     return app
+
+
+def _keys(
+    settings: ProjectsSettings,
+) -> tuple[list[SigningKey], dict[str, Ed25519PublicKey]]:
+    """The keys that sign users' tokens, and the other services' public ones."""
+    try:
+        return (
+            read_signing_keys(settings.signing_keys_file),
+            read_public_keys(settings.service_keys_file),
+        )
+    except ValueError as exc:
+        raise StartupError(str(exc)) from exc
+
+
+def _accounts(
+    settings: ProjectsSettings, database: Database, passwords: Passwords, key: SigningKey
+) -> Accounts:
+    return Accounts(
+        database, passwords, key, settings.access_token_seconds, settings.refresh_token_seconds
+    )
 
 
 def _use_cases(settings: ProjectsSettings, database: Database, changes: Changes) -> UseCases:

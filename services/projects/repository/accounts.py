@@ -110,20 +110,20 @@ class AccountsRepository:
         return expires_at
 
     async def lock_refresh_token(self, sha256: bytes) -> RefreshToken | None:
-        """A refresh token as it is once nobody else is exchanging it; ``None`` where it is unknown."""
-        over = (refresh_tokens.c.expires_at <= func.now()) | sessions.c.ended_at.is_not(None)
-        statement = (
-            select(
-                users,
-                sessions.c.session_id,
-                refresh_tokens.c.used_at,
-                over.label("over"),
-            )
-            .select_from(refresh_tokens.join(sessions).join(users))
-            .where(refresh_tokens.c.token_sha256 == sha256)
-            .with_for_update(of=[refresh_tokens, sessions])
+        """A refresh token as it is once nobody else works on its session; ``None`` where it is unknown."""
+        mine = refresh_tokens.c.token_sha256 == sha256
+        joined = refresh_tokens.join(sessions).join(users)
+        await self._connection.execute(
+            select(sessions.c.session_id)
+            .select_from(joined)
+            .where(mine)
+            .with_for_update(of=sessions)
         )
-        row = (await self._connection.execute(statement)).one_or_none()
+        # Read by a statement of its own: what others did while this one waited must be seen.
+        over = (refresh_tokens.c.expires_at <= func.now()) | sessions.c.ended_at.is_not(None)
+        chosen = (users, sessions.c.session_id, refresh_tokens.c.used_at, over.label("over"))
+        found = await self._connection.execute(select(*chosen).select_from(joined).where(mine))
+        row = found.one_or_none()
         if row is None:
             return None
         return RefreshToken(row.session_id, _user(row), row.used_at is not None, bool(row.over))

@@ -197,6 +197,20 @@ async def test_of_two_refreshes_at_once_at_most_one_succeeds(
         assert ends.count("BAD_REFRESH_TOKEN") == 1
 
 
+async def test_an_old_and_the_newest_token_used_at_once_end_the_session(
+    projects_service: ProjectsService,
+) -> None:
+    for _ in range(3):
+        user = await projects_service.user()
+        newest = await user.accounts.Refresh(_refresh(user.refresh_token))
+        both = (user.refresh_token, newest.refresh_token)
+        ends = await asyncio.gather(*(outcome(user.accounts.Refresh(_refresh(t))) for t in both))
+        assert ends[0] == "BAD_REFRESH_TOKEN"
+        last = newest.refresh_token if isinstance(ends[1], str) else ends[1].refresh_token
+        async with refused(Code.UNAUTHENTICATED):
+            await user.accounts.Refresh(_refresh(last))
+
+
 async def test_an_unknown_refresh_token_is_refused_and_its_logout_is_no_error(
     projects_service: ProjectsService,
 ) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import text
 
+from kit.db import Database
 from protos.projects.v1 import projects_pb2
 from tests.fixtures.postgres import DatabaseUrls, Postgres
 from tests.fixtures.project_files import commit, refused, write_files
@@ -131,6 +133,27 @@ async def test_a_change_made_by_another_replica_is_heard(
         await stream.initial_metadata()
         project_id = await _deleted(await second.user())
         assert (await _next(stream)).project_id == project_id
+        stream.cancel()
+
+
+async def test_a_change_whose_wake_up_was_lost_is_found(
+    postgres: Postgres, key_folder: Path
+) -> None:
+    urls = await postgres.fresh_async()
+    async with running_projects(urls, key_folder, change_poll_seconds=0.1) as service:
+        stream = _watch(service)
+        await stream.initial_metadata()
+        database = Database(urls.projects, pool_size=1, name="test")
+        async with database.begin() as connection:
+            # As the service appends, but without a notification.
+            await connection.execute(
+                text(
+                    "INSERT INTO changes (sequence, project_id, owner_id, kind, version)"
+                    " VALUES (1, 'prj-lost', 'usr-1', 'project_deleted', 0)"
+                )
+            )
+        await database.close()
+        assert (await _next(stream)).project_id == "prj-lost"
         stream.cancel()
 
 

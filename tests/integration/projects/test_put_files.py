@@ -18,6 +18,7 @@ from protos.projects.v1 import projects_pb2
 from tests.fixtures.postgres import DatabaseUrls
 from tests.fixtures.project_files import (
     CHUNK,
+    commit,
     delete,
     list_files,
     messages,
@@ -241,6 +242,25 @@ async def test_one_operation_sent_twice_at_once_is_done_once(
     results = await asyncio.gather(*calls)
     assert results[0] == results[1] == results[2]
     assert await read_files(user.internal, project_id) == {"b": b"a"}
+
+
+async def test_old_operations_are_forgotten_when_a_version_is_committed(
+    projects_urls: DatabaseUrls, user: TestUser, project_id: str
+) -> None:
+    await write_files(user.internal, project_id, {"f": b"1"}, origin(operation_id="old"))
+    await write_files(user.internal, project_id, {"g": b"1"}, origin(operation_id="new"))
+    database = Database(projects_urls.projects, pool_size=1, name="test")
+    mine = {"project": project_id}
+    async with database.begin() as connection:
+        aged = "UPDATE operations SET created_at = now() - interval '25 hours'"
+        await connection.execute(
+            text(f"{aged} WHERE project_id = :project AND operation_id = 'old'"), mine
+        )
+    await commit(user.internal, project_id)
+    async with database.begin() as connection:
+        query = text("SELECT operation_id FROM operations WHERE project_id = :project")
+        assert list((await connection.execute(query, mine)).scalars()) == ["new"]
+    await database.close()
 
 
 async def test_a_worker_that_lost_its_lease_writes_nothing(user: TestUser, project_id: str) -> None:
