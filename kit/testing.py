@@ -7,11 +7,19 @@ import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(
+    condition: Callable[[], Awaitable[T]], *, seconds: float = 30, every: float = 0.02
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], *, seconds: float = 30, every: float = 0.02
+) -> T: ...
 async def eventually(
     condition: Callable[[], T | Awaitable[T | None] | None],
     *,
