@@ -1,0 +1,187 @@
+"""Sandboxes in memory. Passes the vendor's contract tests; fails on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import posixpath
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from services.sandbox.model import Entry, Kind, Metrics
+from services.sandbox.vendor import (
+    Listed,
+    PathMissing,
+    PathUnfit,
+    SandboxLost,
+    SandboxVendor,
+    Upload,
+    VendorSandbox,
+)
+
+Hook = Callable[..., Awaitable[None]]
+
+
+@dataclass
+class FakeSandbox(VendorSandbox):
+    """One sandbox: a dictionary of files and a set of folders."""
+
+    name: str
+    vendor: FakeVendor = field(repr=False)
+    labels: dict[str, str]
+    lifetime_seconds: int
+    files: dict[str, bytes] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
+    started: list[str] = field(default_factory=list)
+
+    @property
+    def vendor_id(self) -> str:
+        return self.name
+
+    @property
+    def url(self) -> str:
+        return f"http://8000-{self.name}.fake.test"
+
+    async def _check(self, method: str, *arguments: Any) -> None:
+        await self.vendor.called(method, *arguments)
+        if self.name not in self.vendor.sandboxes:
+            raise SandboxLost
+
+    async def write(self, uploads: Sequence[Upload]) -> None:
+        await self._check("write", uploads)
+        for upload in uploads:
+            self._place(upload.path, upload.content.piece(0, upload.content.size))
+
+    async def rename(self, old: str, new: str) -> None:
+        await self._check("rename", old, new)
+        if old not in self.files:
+            raise PathMissing(old)
+        data = self.files[old]
+        self._place(new, data)
+        if old != new:
+            del self.files[old]
+
+    async def remove(self, path: str) -> None:
+        await self._check("remove", path)
+        self.files.pop(path, None)
+        below = f"{path}/"
+        self.files = {one: data for one, data in self.files.items() if not one.startswith(below)}
+        self.folders = {one for one in self.folders if one != path and not one.startswith(below)}
+
+    async def make_folder(self, path: str) -> None:
+        await self._check("make_folder", path)
+        self._make_folders(path)
+
+    async def read(self, path: str) -> AsyncGenerator[bytes, None]:
+        await self._check("read", path)
+        if path in self.folders:
+            raise PathUnfit(path)
+        if path not in self.files:
+            raise PathMissing(path)
+        data = self.files[path]
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            for at in range(0, len(data), 1000):
+                yield data[at : at + 1000]
+
+        return pieces()
+
+    async def list(self, path: str, depth: int) -> list[Entry]:
+        await self._check("list", path, depth)
+        if path in self.files:
+            raise PathUnfit(path)
+        if path not in self.folders:
+            raise PathMissing(path)
+        top = path.rstrip("/") + "/"
+        below = [one for one in [*self.files, *self.folders] if one.startswith(top) and one != top]
+        return [self._entry(one) for one in below if one[len(top) :].count("/") < depth]
+
+    async def hashes(self, path: str) -> dict[str, str]:
+        await self._check("hashes", path)
+        return {
+            one: hashlib.sha256(data).hexdigest()
+            for one, data in self.files.items()
+            if one.startswith(f"{path}/")
+        }
+
+    async def start(self, command: str) -> None:
+        await self._check("start", command)
+        self.started.append(command)
+
+    async def preview_answers(self) -> bool:
+        await self.vendor.called("preview_answers")
+        return bool(self.started) and self.name in self.vendor.sandboxes
+
+    async def metrics(self) -> Metrics:
+        await self._check("metrics")
+        return Metrics(1, 0, 0, 512 * 1024 * 1024, 0, 0)
+
+    def _entry(self, path: str) -> Entry:
+        kind = Kind.FILE if path in self.files else Kind.DIRECTORY
+        return Entry(path, kind, len(self.files.get(path, b"")), datetime.now(UTC))
+
+    def _place(self, path: str, data: bytes) -> None:
+        if path in self.folders:
+            raise PathUnfit(path)
+        self._make_folders(posixpath.dirname(path))
+        self.files[path] = data
+
+    def _make_folders(self, path: str) -> None:
+        if path in self.files:
+            raise PathUnfit(path)
+        if path not in self.folders:
+            self._make_folders(posixpath.dirname(path))
+            self.folders.add(path)
+
+
+class FakeVendor(SandboxVendor):
+    """Runs sandboxes in this process."""
+
+    def __init__(self) -> None:
+        self.sandboxes: dict[str, FakeSandbox] = {}
+        self.hooks: dict[str, Hook] = {}
+        """Called with the arguments before the method of this name does its work; may raise."""
+        self.calls: list[str] = []
+        self._made = 0
+
+    async def called(self, method: str, *arguments: Any) -> None:
+        self.calls.append(method)
+        await asyncio.sleep(0)
+        if hook := self.hooks.get(method):
+            await hook(*arguments)
+
+    async def create(
+        self, labels: dict[str, str], lifetime_seconds: int, key: str
+    ) -> VendorSandbox:
+        await self.called("create", labels, lifetime_seconds, key)
+        self._made += 1
+        name = f"fake{self._made}"
+        self.sandboxes[name] = FakeSandbox(name, self, labels, lifetime_seconds)
+        return self.sandboxes[name]
+
+    async def connect(self, vendor_id: str) -> VendorSandbox:
+        await self.called("connect", vendor_id)
+        if vendor_id not in self.sandboxes:
+            raise SandboxLost
+        return self.sandboxes[vendor_id]
+
+    async def kill(self, vendor_id: str) -> None:
+        await self.called("kill", vendor_id)
+        self.sandboxes.pop(vendor_id, None)
+
+    async def exists(self, vendor_id: str) -> bool:
+        await self.called("exists", vendor_id)
+        return vendor_id in self.sandboxes
+
+    async def list(self, labels: dict[str, str]) -> list[Listed]:
+        await self.called("list", labels)
+        return [
+            Listed(one.name, one.labels)
+            for one in self.sandboxes.values()
+            if labels.items() <= one.labels.items()
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held open."""
