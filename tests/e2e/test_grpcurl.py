@@ -59,7 +59,7 @@ def test_a_call_with_a_token_in_its_metadata(stack: RunningStack) -> None:
     session = json.loads(
         _grpcurl("-d", account, address, "sandwright.projects.v1.AccountsService/Register")
     )
-    token = ("-H", f"authorization: Bearer {session['accessToken']}")
+    token = ("-H", f"authorization: Bearer {session['access_token']}")
     made = json.loads(
         _grpcurl(
             *token,
@@ -72,7 +72,7 @@ def test_a_call_with_a_token_in_its_metadata(stack: RunningStack) -> None:
     listed: Any = json.loads(
         _grpcurl(*token, address, "sandwright.projects.v1.ProjectsService/ListProjects")
     )
-    assert [project["projectId"] for project in listed["projects"]] == [made["projectId"]]
+    assert [project["project_id"] for project in listed["projects"]] == [made["project_id"]]
 
 
 async def test_an_internal_method_is_closed_to_users(stack: RunningStack) -> None:
