@@ -160,7 +160,8 @@ def _children(root: Path) -> list[Path]:
 
 
 def _table(path: Path) -> dict[str, int]:
-    return {key: int(value) for key, value in (line.split() for line in path.open())}
+    lines = path.read_text().splitlines()
+    return {key: int(value) for key, value in (line.split() for line in lines)}
 
 
 def _write(path: Path, text: str) -> None:
