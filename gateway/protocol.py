@@ -29,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Starts the clock for the first request."""
         super().connection_made(transport)
         self._in_head = True
+        self._parts = 0  # heads and bodies that have ended
         self._head_bytes = 0
         self._too_large = False
         self._clock: asyncio.TimerHandle | None = None
@@ -40,9 +41,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what has come of a head that has no end yet."""
+        """Counts what has come of a head that has no end yet; what ends a head or a body is none."""
+        parts = self._parts
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self._in_head and self._parts == parts and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > self.max_header_bytes:
                 self._too_large = True
@@ -58,6 +60,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: is it small enough?"""
         self._in_head = False
+        self._parts += 1
         self._stop_clock()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.max_header_bytes:
@@ -69,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """What comes next is another head."""
         super().on_message_complete()
         self._in_head = True
+        self._parts += 1
         self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:

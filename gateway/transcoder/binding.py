@@ -96,7 +96,8 @@ class RequestBinder:
             raise invalid_field(path, exc.reason) from exc
 
     def _fill_mask(self, body: bytes, message: Any) -> None:
-        assert self._mask is not None and self.body is not None
+        assert self._mask is not None
+        assert self.body is not None
         mask = getattr(message, self._mask)
         if not mask.paths:
             mask.paths.extend(path for path in self.body.paths(body) if path not in self._bound)

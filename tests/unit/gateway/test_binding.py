@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ S = "/v1/search?"
         ("all.%40type-like=x", 'all { renamed: "x" }'),
     ],
 )
-def test_query_parameters_become_fields(bound, url, expected) -> None:
+def test_query_parameters_become_fields(bound: Bound, url: str, expected: str) -> None:
     assert _text(bound.bind("GET", S + url)) == expected.strip()
 
 
@@ -156,7 +157,9 @@ def test_query_parameters_become_fields(bound, url, expected) -> None:
         ("=x", "", "no such parameter"),
     ],
 )
-def test_query_parameters_that_fit_no_field_are_named(bound, url, field, reason) -> None:
+def test_query_parameters_that_fit_no_field_are_named(
+    bound: Bound, url: str, field: str, reason: str
+) -> None:
     with pytest.raises(HttpError) as caught:
         bound.bind("GET", S + url)
     assert caught.value.http == 400
@@ -199,7 +202,9 @@ def test_query_parameters_that_fit_no_field_are_named(bound, url, field, reason)
         ("DELETE", "/v1/items/a", "", 'name: "items/a"'),
     ],
 )
-def test_path_query_and_body_meet_in_one_message(bound, method, url, body, expected) -> None:
+def test_path_query_and_body_meet_in_one_message(
+    bound: Bound, method: str, url: str, body: Any, expected: str
+) -> None:
     assert _text(bound.bind(method, url, body)) == expected
 
 
@@ -222,7 +227,9 @@ def test_path_query_and_body_meet_in_one_message(bound, method, url, body, expec
         ("POST", "/v1/items/a:cancel", '{"reason": "\\ud800"}', "JSON"),
     ],
 )
-def test_a_wrong_body_is_refused_with_its_place(bound, method, url, body, field) -> None:
+def test_a_wrong_body_is_refused_with_its_place(
+    bound: Bound, method: str, url: str, body: Any, field: str
+) -> None:
     with pytest.raises(HttpError) as caught:
         bound.bind(method, url, body)
     assert caught.value.http == 400
@@ -243,7 +250,9 @@ def test_a_wrong_body_is_refused_with_its_place(bound, method, url, body, field)
         ({}, []),
     ],
 )
-def test_a_patch_without_a_mask_gets_one_from_its_body(bound, body, paths) -> None:
+def test_a_patch_without_a_mask_gets_one_from_its_body(
+    bound: Bound, body: Any, paths: list[str]
+) -> None:
     import orjson
 
     message = bound.bind("PATCH", "/v1/items/a", orjson.dumps(body).decode())
@@ -251,13 +260,13 @@ def test_a_patch_without_a_mask_gets_one_from_its_body(bound, body, paths) -> No
     assert message.item.name == "items/a"
 
 
-def test_a_mask_that_is_given_stays(bound) -> None:
+def test_a_mask_that_is_given_stays(bound: Bound) -> None:
     url = "/v1/items/a?updateMask=displayName,leaf.child"
     message = bound.bind("PATCH", url, '{"colour": "red"}')
     assert list(message.update_mask.paths) == ["display_name", "leaf.child"]
 
 
-def test_headers_fill_the_fields_that_the_options_name(bound) -> None:
+def test_headers_fill_the_fields_that_the_options_name(bound: Bound) -> None:
     message = bound.bind("POST", "/v1/items", "{}", idempotency_key="k")
     assert message.key == "k"
     message = bound.bind("POST", "/v1/items?key=mine", "{}", idempotency_key="k")
@@ -267,13 +276,13 @@ def test_headers_fill_the_fields_that_the_options_name(bound) -> None:
     assert bound.bind("GET", "/v1/watch/x?after=3", last_event_id="").after == 3
 
 
-def test_a_bad_header_is_named(bound) -> None:
+def test_a_bad_header_is_named(bound: Bound) -> None:
     with pytest.raises(HttpError, match="Last-Event-ID") as caught:
         bound.bind("GET", "/v1/watch/x", last_event_id="seven")
     assert caught.value.http == 400
 
 
-def test_what_is_nested_too_deeply_for_protobuf_is_refused_here(bound) -> None:
+def test_what_is_nested_too_deeply_for_protobuf_is_refused_here(bound: Bound) -> None:
     deep = '{"child":' * 120 + "{}" + "}" * 120
     with pytest.raises(HttpError, match="nested too deeply") as caught:
         bound.bind("POST", "/v1/items", '{"leaf":' + deep + "}")
@@ -282,12 +291,12 @@ def test_what_is_nested_too_deeply_for_protobuf_is_refused_here(bound) -> None:
     assert bound.bind("POST", "/v1/items", '{"leaf":' + shallow + "}").item.HasField("leaf")
 
 
-def test_ten_thousand_parameters_are_refused(bound) -> None:
+def test_ten_thousand_parameters_are_refused(bound: Bound) -> None:
     with pytest.raises(HttpError, match="more than 1000"):
         bound.bind("GET", S + "&".join(["all.rInt32=1"] * 10_000))
 
 
-def test_bytes_survive_every_way_of_writing_them(bound) -> None:
+def test_bytes_survive_every_way_of_writing_them(bound: Bound) -> None:
     data = bytes(range(256))
     for text in (base64.b64encode(data), base64.urlsafe_b64encode(data).rstrip(b"=")):
         escaped = text.decode().replace("+", "%2B").replace("/", "%2F")
@@ -330,7 +339,9 @@ service Bad {{
         ('post: "/v1/{name}" body: "name"', "bound by the path"),
     ],
 )
-def test_a_rule_that_cannot_be_served_stops_the_start(tmp_path, rule, complaint) -> None:
+def test_a_rule_that_cannot_be_served_stops_the_start(
+    tmp_path: Path, rule: str, complaint: str
+) -> None:
     contract = contract_of(_PROTO.format(rule=rule), tmp_path)
     method = contract.methods[0]
     with pytest.raises(ContractError) as caught:

@@ -181,14 +181,14 @@ def _oracle(message: Any, *, defaults: bool) -> Any:
 
 @settings(max_examples=100, deadline=None)
 @given(_WITH_CHOICE)
-def test_without_our_option_the_json_is_exactly_the_specifications(message) -> None:
+def test_without_our_option_the_json_is_exactly_the_specifications(message: Any) -> None:
     assert json.loads(SPEC.encode(message)) == _oracle(message, defaults=True)
     assert json.loads(SPARSE.encode(message)) == _oracle(message, defaults=False)
 
 
 @settings(max_examples=100, deadline=None)
 @given(_WITH_CHOICE)
-def test_what_json_format_prints_is_read_as_it_was(message) -> None:
+def test_what_json_format_prints_is_read_as_it_was(message: Any) -> None:
     printed = json_format.MessageToJson(message, descriptor_pool=POOL).encode()
     for codec in (SPEC, OURS):
         found = new("Everything")
@@ -198,7 +198,7 @@ def test_what_json_format_prints_is_read_as_it_was(message) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(_WITH_CHOICE)
-def test_every_message_survives_our_own_json(message) -> None:
+def test_every_message_survives_our_own_json(message: Any) -> None:
     found = new("Everything")
     OURS.decode(OURS.encode(message), found)
     assert _same(found, message)
@@ -221,7 +221,7 @@ def _decode(text: str) -> Any:
 @pytest.mark.parametrize(
     ("colour", "name"), [(0, "unspecified"), (1, "red"), (2, "dark_blue"), (99, 99)]
 )
-def test_an_enum_is_printed_by_its_short_name(colour, name) -> None:
+def test_an_enum_is_printed_by_its_short_name(colour: int, name: Any) -> None:
     assert json.loads(OURS.encode(new("Everything", f_colour=colour)))["fColour"] == name
 
 
@@ -248,7 +248,7 @@ def test_fields_are_printed_at_their_default_but_unset_ones_with_presence_are_no
 
 
 @pytest.mark.parametrize("value", [3.4028235e38, -3.4028235e38, 3.40282346638e38, 1e-45, 0.1])
-def test_extreme_floats_are_read_as_they_are_printed(value) -> None:
+def test_extreme_floats_are_read_as_they_are_printed(value: float) -> None:
     message = new("Everything", f_float=value)
     assert _decode(OURS.encode(message).decode()) == message
     # json_format refuses the first of these, which it prints itself
@@ -310,7 +310,7 @@ def test_extreme_floats_are_read_as_they_are_printed(value) -> None:
         ("", "", "not valid JSON"),
     ],
 )
-def test_wrong_json_is_refused_with_its_place(text, path, reason) -> None:
+def test_wrong_json_is_refused_with_its_place(text: str, path: Any, reason: str) -> None:
     with pytest.raises(JsonError) as caught:
         _decode(text)
     assert caught.value.path == path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,7 +103,9 @@ def _router() -> Router[str]:
         ("DELETE", "/any/a", "/any/{name}", ["a"]),
     ],
 )
-def test_a_url_finds_the_most_specific_route(router, method, url, route, values) -> None:
+def test_a_url_finds_the_most_specific_route(
+    router: Router[str], method: str, url: str, route: str, values: list[str]
+) -> None:
     found = router.match(method, url)
     assert found is not None
     chosen = "*" if method == "BREW" else method
@@ -124,7 +128,9 @@ def test_a_url_finds_the_most_specific_route(router, method, url, route, values)
         ("POST", "/v1/projects/p/files/a", ["GET", "PUT"]),
     ],
 )
-def test_what_no_route_takes_says_which_methods_there_are(router, method, url, allowed) -> None:
+def test_what_no_route_takes_says_which_methods_there_are(
+    router: Router[str], method: str, url: str, allowed: list[str]
+) -> None:
     assert router.match(method, url) is None
     assert router.allowed(url) == allowed
 
@@ -132,7 +138,7 @@ def test_what_no_route_takes_says_which_methods_there_are(router, method, url, a
 @pytest.mark.parametrize(
     "url", ["/v1/items/%zz", "/v1/items/a%", "/v1/items/%4", "/v1/items/%ff", "/v1/q/%C3%28"]
 )
-def test_broken_escapes_are_refused_naming_the_variable(router, url) -> None:
+def test_broken_escapes_are_refused_naming_the_variable(router: Router[str], url: str) -> None:
     found = router.match("GET", url)
     assert found is not None
     with pytest.raises(HttpError, match="path is not valid") as caught:
@@ -151,7 +157,7 @@ def test_broken_escapes_are_refused_naming_the_variable(router, url) -> None:
         ("/v1/%61", "/v1/a"),
     ],
 )
-def test_equally_specific_routes_stop_the_start(first, second) -> None:
+def test_equally_specific_routes_stop_the_start(first: str, second: str) -> None:
     router: Router[str] = Router()
     router.add("GET", parse_template(first), "one")
     router.add("POST", parse_template(second), "another method is no conflict")
@@ -163,7 +169,7 @@ _SEGMENT = st.text("abAB:-._~ %/é+", min_size=1, max_size=6)
 
 
 @given(project=_SEGMENT, path=st.lists(_SEGMENT, min_size=1, max_size=4))
-def test_an_expanded_template_matches_back(project, path) -> None:
+def test_an_expanded_template_matches_back(project: str, path: Any) -> None:
     router: Router[str] = Router()
     router.add("GET", parse_template("/p/{project}/files/{path=**}"), "route")
     url = f"/p/{_expand(project)}/files/" + "/".join(_expand(step) for step in path)

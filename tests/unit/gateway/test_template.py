@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.transcoder.errors import ContractError
@@ -31,7 +33,9 @@ from gateway.transcoder.template import parse_template
         ("/v1/a%3Ab", ["v1", "a:b"], [], ""),
     ],
 )
-def test_a_template_is_read_as_the_grammar_says(source, segments, variables, verb) -> None:
+def test_a_template_is_read_as_the_grammar_says(
+    source: str, segments: list[str], variables: list[Any], verb: str
+) -> None:
     found = parse_template(source)
     assert [str(segment) for segment in found.segments] == segments
     assert [(v.name, v.start, v.stop, v.multi) for v in found.variables] == variables
@@ -67,7 +71,7 @@ def test_a_template_is_read_as_the_grammar_says(source, segments, variables, ver
         ("/v1/%zz", "a segment must stand"),
     ],
 )
-def test_what_the_grammar_does_not_allow_is_named(source, complaint) -> None:
+def test_what_the_grammar_does_not_allow_is_named(source: str, complaint: str) -> None:
     with pytest.raises(ContractError, match="path template") as caught:
         parse_template(source)
     assert complaint in str(caught.value)

@@ -11,7 +11,9 @@ from typing import Any
 import grpc
 import httpx
 import uvicorn
+from uvicorn.server import ServerState
 
+from gateway.protocol import bounded_protocol
 from gateway.transcoder import Transcoder, TranscoderOptions
 from tests.unit.gateway.sample.contract import sample_contract
 from tests.unit.gateway.sample.service import MAX_MESSAGE, SampleService, add_to_server
@@ -50,28 +52,28 @@ async def running(options: TranscoderOptions | None = None) -> AsyncIterator[Run
 
 
 @asynccontextmanager
-async def serving(app: Any, **config: Any) -> AsyncIterator[int]:
-    """uvicorn in this event loop; yields its port."""
-    settings = {"timeout_graceful_shutdown": 1, **config}
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=0,
-            lifespan="off",
-            log_config=None,
-            http="httptools",
-            access_log=False,
-            **settings,
-        )
+async def serving(app: Any, *, header_seconds: float = 15) -> AsyncIterator[int]:
+    """The gateway's own HTTP protocol in this event loop; yields the port."""
+    config = uvicorn.Config(
+        app,
+        http=bounded_protocol(32 * 1024, header_seconds),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
     )
-    server.config.load()
-    server.lifespan = server.config.lifespan_class(server.config)
-    await server.startup()
-    ticking = asyncio.create_task(server.main_loop())
+    config.load()
+    state = ServerState()
+    protocol: Any = config.http_protocol_class
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
     try:
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1]
     finally:
-        server.should_exit = True
-        await ticking
-        await server.shutdown()
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await asyncio.gather(*state.tasks, return_exceptions=True)

@@ -25,6 +25,7 @@ class SampleService:
     asked: list[Any] = field(default_factory=list)
     open_watches: int = 0
     cancelled_watches: int = 0
+    open_uploads: int = 0
     cancelled_uploads: int = 0
     received: int = 0  # bytes of the upload under way
     may_read: asyncio.Event = field(default_factory=asyncio.Event)
@@ -93,14 +94,15 @@ class SampleService:
     async def watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         self.asked.append(request)
         self.open_watches += 1
+        ended = False
         try:
             async for event in self._script(request, context):
                 yield event
-        except asyncio.CancelledError:
-            self.cancelled_watches += 1
-            raise
+            ended = True
         finally:
+            # A cancelled call shows as CancelledError, GeneratorExit or a failed write, by its moment.
             self.open_watches -= 1
+            self.cancelled_watches += not ended
 
     async def _script(self, request: Any, context: Any) -> AsyncIterator[Any]:
         if request.script == "refused":
@@ -138,6 +140,8 @@ class SampleService:
 
     async def upload(self, requests: AsyncIterator[Any], context: Any) -> Any:
         digest, first, count, largest = hashlib.sha256(), None, 0, 0
+        self.open_uploads += 1
+        ended = False
         try:
             async for request in requests:
                 if first is None:
@@ -147,9 +151,12 @@ class SampleService:
                 largest = max(largest, len(request.content.data))
                 self.received += len(request.content.data)
                 digest.update(request.content.data)
-        except asyncio.CancelledError:
-            self.cancelled_uploads += 1
-            raise
+            # To grpc.aio a cancelled stream looks finished first; the cancellation comes right after.
+            await asyncio.sleep(0.1)
+            ended = True
+        finally:
+            self.open_uploads -= 1
+            self.cancelled_uploads += not ended
         assert first is not None
         return new(
             "UploadResponse",
