@@ -89,7 +89,7 @@ def parse(prompt: str) -> Brief:
     )
 
 
-_QUOTED = r"[\"“«„]([^\"“”«»„]{1,200})[\"”»“]|(?<!\w)['‘]([^'‘’]{1,200})['’](?!\w)"
+_QUOTED = r"[\"“«„]([^\"“”«»„]{1,200})[\"”»“]|(?<!\w)'([^']{1,200})'(?!\w)|‘([^‘]{1,200}?)’(?!\w)"
 _CALLED = re.compile(
     rf"\b(?:called|named|titled|entitled|name is|name:|title:)\s+(?:{_QUOTED}|([^\s,.;:!?][^,;:!?\n]*))",
     re.IGNORECASE,
@@ -107,11 +107,11 @@ def find_name(text: str) -> str:
     """The name given to the site or to whom it is for."""
     called = _CALLED.search(text)
     if called:
-        quoted = called.group(1) or called.group(2)
-        return tidy(quoted or _ENDS_NAME.split(called.group(3))[0], MAX_NAME)
-    quoted_match = _ANY_QUOTED.search(text)
-    if quoted_match:
-        return tidy(quoted_match.group(1) or quoted_match.group(2), MAX_NAME)
+        *quoted, plain = called.groups()
+        return tidy(next(filter(None, quoted), None) or _ENDS_NAME.split(plain)[0], MAX_NAME)
+    quote = _ANY_QUOTED.search(text)
+    if quote:
+        return tidy(next(filter(None, quote.groups())), MAX_NAME)
     for match in _PROPER.finditer(text):
         name = tidy(match.group(1).rstrip(".'’"), MAX_NAME)
         if not _is_common(name):

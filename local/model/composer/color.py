@@ -131,7 +131,7 @@ def _light(base: Lch) -> Theme:
     hue, chroma = base.hue, min(base.chroma, 0.17)
     bg = Lch(0.985, min(chroma, 0.09) * 0.09, hue).hex()
     tint = Lch(0.945, min(chroma, 0.12) * 0.26, hue).hex()
-    accent = _against(Lch(min(base.lightness, 0.62), chroma, hue), ("#ffffff",), -1)
+    accent, on_accent = _light_accent(base)
     grounds = (bg, tint, "#ffffff")
     return Theme(
         bg=bg,
@@ -142,13 +142,22 @@ def _light(base: Lch) -> Theme:
         ink=Lch(0.25, min(chroma, 0.1) * 0.25, hue).hex(),
         muted=_against(Lch(0.5, min(chroma, 0.1) * 0.25, hue), grounds, -1),
         accent=accent,
-        on_accent="#ffffff",
+        on_accent=on_accent,
         accent_ink=_against(Lch(min(base.lightness, 0.55), chroma, hue), grounds, -1),
         deep=Lch(0.36, chroma * 0.75, hue).hex(),
         soft=Lch(0.86, min(chroma, 0.14) * 0.5, hue).hex(),
         second=Lch(0.68, max(chroma * 0.7, 0.05), (hue + 150) % 360).hex(),
         warm=Lch(0.84, 0.1, 78).hex(),
     )
+
+
+def _light_accent(base: Lch) -> tuple[str, str]:
+    """The accent and the text on it. Yellow darkened until white reads on it is no yellow any more."""
+    chroma = min(base.chroma, 0.17)
+    if 75 <= base.hue <= 135 and base.lightness > 0.65 and chroma > 0.1:
+        accent = Lch(0.84, chroma, base.hue).hex()
+        return accent, _against(Lch(0.3, chroma * 0.3, base.hue), (accent,), -1)
+    return _against(Lch(min(base.lightness, 0.62), chroma, base.hue), ("#ffffff",), -1), "#ffffff"
 
 
 def _dark(base: Lch) -> Theme:

@@ -20,7 +20,7 @@ class Locale:
     pattern: str
 
     def price(self, euros: float) -> str:
-        """`euros` as a price tag; nothing for 0."""
+        """`euros` as a price tag, without cents when it is an int; nothing for 0."""
         if not euros:
             return ""
         amount = euros * self.rate
@@ -31,7 +31,7 @@ class Locale:
                 units=f"{whole:,}".replace(",", " ") if whole > 9999 else whole
             )
         units, cents = divmod(round(amount * 100), 100)
-        if units >= 10 and not cents:
+        if isinstance(euros, int) and not cents:
             return self.money.replace(",{cents}", "").replace(".{cents}", "").format(units=units)
         return self.money.format(units=units, cents=f"{cents:02d}")
 

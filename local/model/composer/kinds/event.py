@@ -85,4 +85,4 @@ def _tagline(form: dict[str, Any], subject: str, name: str) -> str:
 def _price(where: locale.Locale, price: str) -> str:
     if price == "0":
         return "Free"
-    return where.price(float(price)) if price else ""
+    return where.price(int(price)) if price else ""

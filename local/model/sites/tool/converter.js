@@ -17,7 +17,8 @@ const unit = { from: document.querySelector("#from-unit"), to: document.querySel
 let kind = "Length";
 let edited = "from";
 
-const format = (number) => String(Number(number.toPrecision(9)));
+// Nine digits, and what binary fractions leave of a zero is zero.
+const format = (number) => String(Math.abs(number) < 1e-12 ? 0 : Number(number.toPrecision(9)));
 const find = (side) => UNITS[kind][unit[side].selectedIndex];
 
 function convert(number, from, to) {
