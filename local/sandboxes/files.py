@@ -65,20 +65,20 @@ class Files:
     async def stat(self, user: str, path: str) -> Entry:
         """One entry; a symlink is described by its target."""
         answer = await self._link.ask("stat", user, path)
-        return _entry(answer.fields[0])
+        return unpack_entry(answer.fields[0])
 
     async def list(self, user: str, path: str, depth: int) -> list[Entry]:
         """``depth`` levels below a directory, in lexical order."""
         answer = await self._link.ask("list", user, path, str(depth))
-        return [_entry(one) for one in answer.fields]
+        return [unpack_entry(one) for one in answer.fields]
 
     async def make_directory(self, user: str, path: str) -> Entry:
         answer = await self._link.ask("make", user, path)
-        return _entry(answer.fields[0])
+        return unpack_entry(answer.fields[0])
 
     async def move(self, user: str, source: str, destination: str) -> Entry:
         answer = await self._link.ask("move", user, source, destination)
-        return _entry(answer.fields[0])
+        return unpack_entry(answer.fields[0])
 
     async def remove(self, user: str, path: str) -> None:
         await self._link.ask("remove", user, path)
@@ -98,7 +98,8 @@ def _checked(answer: Answer) -> Iterator[int]:
             os.close(one)
 
 
-def _entry(packed: bytes) -> Entry:
+def unpack_entry(packed: bytes) -> Entry:
+    """An entry as the agent packs it; raises ValueError for what is none."""
     name, kind, path, size, mode, permissions, owner, group, modified, target, link, extra = (
         frames.unpack(packed)
     )

@@ -16,6 +16,7 @@ from local.sandboxes.files import Files
 from local.sandboxes.jail import Jail
 from local.sandboxes.model import Identity, Order, State
 from local.sandboxes.processes import Processes
+from local.sandboxes.watches import Watches
 
 PATH = "/opt/sandbox/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DIAL_SECONDS = 10.0
@@ -40,6 +41,7 @@ class Sandbox:
         self.gone = asyncio.Event()
         self.files = Files(jail.link)
         self.processes = Processes(jail.link, self.environment)
+        self.watches = Watches(jail.link)
         self._on_deadline = on_deadline
         self._deadline: _Deadline | None = None
         jail.on_event = self._hear
@@ -114,10 +116,13 @@ class Sandbox:
             self._deadline = None
         self.gone.set()
         self.processes.close(why)
+        self.watches.close(why)
 
     def _hear(self, fields: list[bytes]) -> None:
         if fields[0] == b"exit":
             self.processes.hear_exit(int(fields[1]), int(fields[2]))
+        elif fields[0] == b"change":
+            self.watches.hear(int(fields[1]), fields[2:])
 
 
 def _is_socket(descriptor: int) -> bool:

@@ -8,13 +8,14 @@ import os
 import select
 import sys
 
-from . import errors, files, frames, furniture, hardening, processes
+from . import errors, files, frames, furniture, hardening, processes, watching
 
 TYPE_CHECKING = False  # as typing has it, without importing typing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 256 * 1024
+_MAX_WATCHERS = 64
 _SOL_TCP, _TCP_NODELAY = 6, 1
 
 
@@ -26,6 +27,8 @@ class Agent:
         self._reader = frames.Reader()
         self._arrived: list[int] = []
         self._processes = processes.Processes(control)
+        self._poll = select.poll()
+        self._watchers: dict[int, watching.Watcher] = {}
         self._wake, wakened = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
@@ -33,13 +36,14 @@ class Agent:
     def serve(self) -> None:
         """Answer until the engine hangs up."""
         self._send(0, frames.EVENT, [b"ready"])
-        poll = select.poll()
-        poll.register(self._socket.fileno(), select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._socket.fileno(), select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            for descriptor, _ in self._poll.poll():
                 if descriptor == self._wake:
                     self._reap()
+                elif descriptor in self._watchers:
+                    self._tell_changes(descriptor)
                 elif not self._receive():
                     return
 
@@ -89,6 +93,11 @@ class Agent:
             return [], []
         if name == b"dial":
             return [], [_dial(int(arguments[0]))]
+        if name == b"watch":
+            return self._watch(*arguments), []
+        if name == b"unwatch":
+            self._unwatch(int(arguments[0]))
+            return [], []
         if name == b"disk":
             return _disk(), []
         raise errors.AgentError(errors.INVALID, f"unknown request {name!r}")
@@ -121,6 +130,30 @@ class Agent:
         finally:
             os.close(null)
         return [b"%d" % pid], []
+
+    def _watch(
+        self, user: bytes, path: bytes, recursive: bytes, with_entries: bytes
+    ) -> list[bytes]:
+        if len(self._watchers) >= _MAX_WATCHERS:
+            raise errors.AgentError(errors.EXHAUSTED, f"more than {_MAX_WATCHERS} watchers")
+        watcher = watching.Watcher(
+            os.fsdecode(user), os.fsdecode(path), bool(recursive), bool(with_entries)
+        )
+        self._watchers[watcher.descriptor] = watcher
+        self._poll.register(watcher.descriptor, select.POLLIN)
+        return [b"%d" % watcher.descriptor]
+
+    def _unwatch(self, descriptor: int) -> None:
+        watcher = self._watchers.pop(descriptor, None)
+        if watcher is not None:
+            self._poll.unregister(descriptor)
+            watcher.close()
+
+    def _tell_changes(self, descriptor: int) -> None:
+        watcher = self._watchers.get(descriptor)
+        for kind, path, entry in watcher.read() if watcher is not None else ():
+            fields = [b"change", b"%d" % descriptor, kind, os.fsencode(path), entry]
+            self._send(0, frames.EVENT, fields)
 
     def _send(
         self, number: int, kind: int, fields: list[bytes], descriptors: list[int] | None = None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from e2b.envd.filesystem.filesystem_connect import Filesystem
 from e2b.envd.filesystem.filesystem_pb import (
-    EntryInfo,
-    FileType,
+    CreateWatcherRequest,
+    CreateWatcherResponse,
+    GetWatcherEventsRequest,
+    GetWatcherEventsResponse,
     ListDirRequest,
     ListDirResponse,
     MakeDirRequest,
@@ -17,17 +21,21 @@ from e2b.envd.filesystem.filesystem_pb import (
     MoveResponse,
     RemoveRequest,
     RemoveResponse,
+    RemoveWatcherRequest,
+    RemoveWatcherResponse,
     StatRequest,
     StatResponse,
+    WatchDirRequest,
+    WatchDirResponse,
 )
-from protobuf.wkt.google.protobuf.timestamp_pb import Timestamp
 
 from local.sandboxes.engine import Engine
+from local.sandboxes.envd import watch
 from local.sandboxes.envd.access import sandbox_of, translated, user_of
-from local.sandboxes.files import Entry
+from local.sandboxes.envd.entries import message
+from local.sandboxes.envd.streams import deadline_of, keepalive_seconds
 from local.sandboxes.sandbox import Sandbox
-
-_KINDS = {"file": FileType.FILE, "directory": FileType.DIRECTORY}
+from local.sandboxes.watches import Wanted
 
 
 class FilesystemService(Filesystem):
@@ -75,27 +83,59 @@ class FilesystemService(Filesystem):
             await sandbox.files.remove(user, request.path)
             return RemoveResponse()
 
+    async def watch_dir(
+        self, request: WatchDirRequest, ctx: RequestContext[WatchDirRequest, WatchDirResponse], /
+    ) -> AsyncIterator[WatchDirResponse]:
+        with translated():
+            sandbox, user = self._called(ctx.request_headers)
+            keepalive = keepalive_seconds(ctx.request_headers.get("keepalive-ping-interval", ""))
+            watched = await sandbox.watches.add(_wanted(request, user))
+            stream = watch.follow(watched, keepalive, deadline_of(ctx.timeout_ms))
+            try:
+                async for response in stream:
+                    yield response
+            except TimeoutError:
+                raise ConnectError(Code.DEADLINE_EXCEEDED, "the watch's time is up") from None
+            finally:
+                await stream.aclose()
+                await sandbox.watches.remove(watched)
+
+    async def create_watcher(
+        self,
+        request: CreateWatcherRequest,
+        ctx: RequestContext[CreateWatcherRequest, CreateWatcherResponse],
+        /,
+    ) -> CreateWatcherResponse:
+        with translated():
+            sandbox, user = self._called(ctx.request_headers)
+            name = await sandbox.watches.add_polled(_wanted(request, user))
+            return CreateWatcherResponse(watcher_id=name)
+
+    async def get_watcher_events(
+        self,
+        request: GetWatcherEventsRequest,
+        ctx: RequestContext[GetWatcherEventsRequest, GetWatcherEventsResponse],
+        /,
+    ) -> GetWatcherEventsResponse:
+        with translated():
+            sandbox, _ = self._called(ctx.request_headers)
+            changes = sandbox.watches.fetch(request.watcher_id)
+            return GetWatcherEventsResponse(events=[watch.event(change) for change in changes])
+
+    async def remove_watcher(
+        self,
+        request: RemoveWatcherRequest,
+        ctx: RequestContext[RemoveWatcherRequest, RemoveWatcherResponse],
+        /,
+    ) -> RemoveWatcherResponse:
+        with translated():
+            sandbox, _ = self._called(ctx.request_headers)
+            await sandbox.watches.remove_polled(request.watcher_id)
+            return RemoveWatcherResponse()
+
     def _called(self, headers: Mapping[str, str]) -> tuple[Sandbox, str]:
         return sandbox_of(self._engine, headers), user_of(headers.get("authorization", ""))
 
 
-def message(entry: Entry) -> EntryInfo:
-    """An entry as the wire has it."""
-    found = EntryInfo(
-        name=entry.name,
-        type=_KINDS.get(entry.kind, FileType.UNSPECIFIED),
-        path=entry.path,
-        size=entry.size,
-        mode=entry.mode,
-        permissions=entry.permissions,
-        owner=entry.owner,
-        group=entry.group,
-        modified_time=Timestamp(
-            seconds=entry.modified_ns // 10**9, nanos=entry.modified_ns % 10**9
-        ),
-        metadata=entry.metadata,
-        is_symlink=entry.is_symlink,
-    )
-    if entry.symlink_target is not None:
-        found.symlink_target = entry.symlink_target
-    return found
+def _wanted(request: WatchDirRequest | CreateWatcherRequest, user: str) -> Wanted:
+    return Wanted(user, request.path, request.recursive, request.include_entry)

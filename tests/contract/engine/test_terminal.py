@@ -1,0 +1,92 @@
+"""Terminals, as both flavours of the SDK open them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from e2b import AsyncSandbox, CommandExitException, PtySize, Sandbox
+
+from tests.fixtures.engine import RunningEngine
+
+
+class Screen(bytearray):
+    """What a terminal shows; ``until`` waits for a piece of it."""
+
+    def show(self, data: bytes) -> None:
+        self += data
+
+    async def until(self, wanted: bytes) -> None:
+        for _ in range(500):
+            if wanted in bytes(self):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{wanted!r} never came: {bytes(self)!r}")
+
+
+async def test_a_terminal_is_a_shell_of_the_asked_size_that_can_be_resized(
+    sandbox: AsyncSandbox,
+) -> None:
+    screen = Screen()
+    terminal = await sandbox.pty.create(
+        PtySize(rows=24, cols=80), on_data=screen.show, envs={"MARK": "here"}, cwd="/tmp"
+    )
+    await sandbox.pty.send_stdin(terminal.pid, b"echo size=$(tput cols)x$(tput lines) $MARK $PWD\n")
+    await screen.until(b"size=80x24 here /tmp")
+    await sandbox.pty.resize(terminal.pid, PtySize(rows=40, cols=133))
+    await sandbox.pty.send_stdin(terminal.pid, b"stty size; tty\n")
+    await screen.until(b"40 133")
+    await screen.until(b"/dev/pts/")
+    await sandbox.pty.send_stdin(terminal.pid, b"exit 5\n")
+    with pytest.raises(CommandExitException) as ended:
+        await terminal.wait()
+    assert ended.value.exit_code == 5
+
+
+async def test_control_keys_reach_the_foreground_job(sandbox: AsyncSandbox) -> None:
+    screen = Screen()
+    terminal = await sandbox.pty.create(PtySize(rows=24, cols=80), on_data=screen.show)
+    await sandbox.pty.send_stdin(terminal.pid, b"sleep 300\n")
+    await screen.until(b"sleep 300")
+    for _ in range(50):
+        if (await sandbox.commands.run("pgrep -x sleep | wc -l")).stdout.strip() == "1":
+            break
+    await sandbox.pty.send_stdin(terminal.pid, b"\x03")
+    await sandbox.pty.send_stdin(terminal.pid, b"echo st''ill here\n")
+    await screen.until(b"still here")
+    assert await sandbox.pty.kill(terminal.pid)
+    assert not await sandbox.pty.kill(terminal.pid)
+
+
+async def test_another_client_joins_a_terminal(sandbox: AsyncSandbox) -> None:
+    first, second = Screen(), Screen()
+    terminal = await sandbox.pty.create(PtySize(rows=24, cols=80), on_data=first.show)
+    await terminal.disconnect()
+    again = await sandbox.pty.connect(terminal.pid, on_data=second.show)
+    await sandbox.pty.send_stdin(again.pid, b"echo jo''ined\n")
+    await second.until(b"joined")
+    await sandbox.pty.kill(again.pid)
+
+
+async def test_the_synchronous_sdk_opens_terminals_too(engine: RunningEngine) -> None:
+    def use() -> Any:
+        sandbox = Sandbox.create(timeout=60, **engine.sdk)
+        terminal = sandbox.pty.create(PtySize(rows=24, cols=80))
+        sandbox.pty.send_stdin(terminal.pid, b"echo he''llo; exit\n")
+        shown = b"".join(data for _, _, data in terminal if data)
+        sandbox.kill()
+        return shown
+
+    assert b"hello" in await asyncio.to_thread(use)
+
+
+async def test_git_works_on_repositories_inside(sandbox: AsyncSandbox) -> None:
+    await sandbox.git.init("repo", initial_branch="main")
+    await sandbox.files.write("repo/a.txt", "a")
+    await sandbox.git.configure_user("Ann", "ann@example.com", scope="local", path="repo")
+    await sandbox.git.add("repo")
+    await sandbox.git.commit("repo", "first")
+    status = await sandbox.git.status("repo")
+    assert status.current_branch == "main"
+    assert not status.file_status

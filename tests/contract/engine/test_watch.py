@@ -1,0 +1,149 @@
+"""Directories watched for changes, streamed and polled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from e2b import (
+    AsyncSandbox,
+    FilesystemEvent,
+    FilesystemEventType,
+    InvalidArgumentException,
+    NotFoundException,
+    Sandbox,
+    SandboxException,
+)
+
+from tests.fixtures.engine import RunningEngine
+
+
+class Seen(list[FilesystemEvent]):
+    """Events as they come; ``until`` waits for one."""
+
+    async def until(self, wanted: Callable[[FilesystemEvent], bool]) -> FilesystemEvent:
+        for _ in range(500):
+            for event in self:
+                if wanted(event):
+                    return event
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"only these came: {self}")
+
+
+def is_(kind: FilesystemEventType, name: str) -> Callable[[FilesystemEvent], bool]:
+    return lambda event: (event.type, event.name) == (kind, name)
+
+
+async def test_each_kind_of_change_is_told_with_its_relative_name(sandbox: AsyncSandbox) -> None:
+    await sandbox.files.write("watched/old.txt", "x")
+    seen = Seen()
+    handle: Any = await sandbox.files.watch_dir("watched", seen.append)
+    await sandbox.files.write("watched/new.txt", "x")
+    await seen.until(is_(FilesystemEventType.CREATE, "new.txt"))
+    await seen.until(is_(FilesystemEventType.WRITE, "new.txt"))
+    await sandbox.commands.run("chmod 600 watched/new.txt")
+    await seen.until(is_(FilesystemEventType.CHMOD, "new.txt"))
+    await sandbox.files.rename("watched/new.txt", "watched/renamed.txt")
+    await seen.until(is_(FilesystemEventType.RENAME, "new.txt"))
+    await seen.until(is_(FilesystemEventType.CREATE, "renamed.txt"))
+    await sandbox.files.remove("watched/old.txt")
+    await seen.until(is_(FilesystemEventType.REMOVE, "old.txt"))
+    await handle.stop()
+
+
+async def test_only_a_recursive_watch_looks_below(sandbox: AsyncSandbox) -> None:
+    await sandbox.files.make_dir("w/deep/er")
+    flat, deep = Seen(), Seen()
+    handles: list[Any] = [
+        await sandbox.files.watch_dir("w", flat.append),
+        await sandbox.files.watch_dir("w", deep.append, recursive=True),
+    ]
+    await sandbox.files.write("w/deep/er/f", "x")
+    await deep.until(is_(FilesystemEventType.WRITE, "deep/er/f"))
+    # A directory that is made later is watched too, with what was put into it meanwhile.
+    await sandbox.commands.run("mkdir -p w/a/b/c && echo x > w/a/b/c/g")
+    await deep.until(is_(FilesystemEventType.CREATE, "a/b/c/g"))
+    await sandbox.files.write("w/a/b/c/h", "x")
+    await deep.until(is_(FilesystemEventType.WRITE, "a/b/c/h"))
+    await flat.until(is_(FilesystemEventType.CREATE, "a"))
+    assert not [event for event in flat if "/" in event.name]
+    for handle in handles:
+        await handle.stop()
+
+
+async def test_entries_come_along_when_asked_for(sandbox: AsyncSandbox) -> None:
+    seen = Seen()
+    handle: Any = await sandbox.files.watch_dir(".", seen.append, include_entry=True)
+    await sandbox.files.write("f.txt", "four")
+    event = await seen.until(is_(FilesystemEventType.WRITE, "f.txt"))
+    assert event.entry is not None
+    assert (event.entry.path, event.entry.size) == ("/home/user/f.txt", 4)
+    await sandbox.files.remove("f.txt")
+    gone = await seen.until(is_(FilesystemEventType.REMOVE, "f.txt"))
+    assert gone.entry is None
+    await handle.stop()
+
+
+async def test_what_is_no_directory_can_not_be_watched(sandbox: AsyncSandbox) -> None:
+    await sandbox.files.write("file", "x")
+    with pytest.raises(InvalidArgumentException):
+        await sandbox.files.watch_dir("file", print)
+    with pytest.raises((NotFoundException, SandboxException)):
+        await sandbox.files.watch_dir("missing", print)
+
+
+async def test_the_synchronous_sdk_polls(engine: RunningEngine) -> None:
+    def use() -> list[FilesystemEvent]:
+        sandbox = Sandbox.create(timeout=60, **engine.sdk)
+        handle = sandbox.files.watch_dir(".", recursive=True)
+        assert handle.get_new_events() == []
+        sandbox.files.write("a/b.txt", "x")
+        events = handle.get_new_events()
+        assert handle.get_new_events() == []
+        handle.stop()
+        sandbox.kill()
+        return events
+
+    seen = {(event.type, event.name) for event in await asyncio.to_thread(use)}
+    assert (FilesystemEventType.CREATE, "a") in seen
+    assert (FilesystemEventType.CREATE, "a/b.txt") in seen
+
+
+async def test_a_watch_ends_with_its_sandbox_and_too_many_are_refused(
+    sandbox: AsyncSandbox,
+) -> None:
+    ended: list[Any] = []
+    done = asyncio.Event()
+
+    def on_exit(error: Exception | None) -> None:
+        ended.append(error)
+        done.set()
+
+    await sandbox.files.watch_dir(".", print, on_exit=on_exit)
+    started = await asyncio.gather(
+        *(sandbox.files.watch_dir("/tmp", print, on_exit=print) for _ in range(70)),
+        return_exceptions=True,
+    )
+    assert any(isinstance(one, SandboxException) for one in started)
+    assert (await sandbox.commands.run("echo fine")).stdout == "fine\n"
+    await sandbox.kill()
+    await asyncio.wait_for(done.wait(), 15)
+    assert isinstance(ended[0], SandboxException)
+
+
+async def test_a_storm_of_changes_costs_the_neighbours_nothing(
+    engine: RunningEngine, sandbox: AsyncSandbox
+) -> None:
+    seen: list[FilesystemEvent] = []
+    await sandbox.files.watch_dir(".", seen.append, recursive=True)
+    storm = await sandbox.commands.run(
+        "while true; do for n in $(seq 200); do echo > $n; done; done", background=True
+    )
+    neighbour = await AsyncSandbox.create(timeout=60, **engine.sdk)
+    for _ in range(10):
+        assert (await neighbour.commands.run("echo ok", timeout=20)).stdout == "ok\n"
+    await neighbour.kill()
+    await storm.kill()
+    assert seen
