@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import grpc
 
-from kit.errors import Unavailable
+from kit.errors import NotFound, Unavailable
 from kit.status import peer_errors
 from protos.files.v1 import files_pb2
 from protos.projects.v1 import projects_pb2, projects_pb2_grpc
@@ -82,6 +82,20 @@ class ProjectsPeer:
             token = page.next_page_token
             if not token:
                 return found
+
+    async def has(self, project_id: str, path: str) -> bool:
+        """Whether the store has this file."""
+        call = self._stub.GetFile(projects_pb2.GetFileRequest(project_id=project_id, path=path))
+        try:
+            with peer_errors():
+                await anext(aiter(call))
+        except NotFound as exc:
+            if exc.reason != "FILE_NOT_FOUND":
+                raise
+            return False
+        finally:
+            call.cancel()
+        return True
 
     async def contents(
         self, project_id: str, paths: Sequence[str] = ()

@@ -14,12 +14,12 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 
-from kit.errors import Invalid, NotFound
+from kit.errors import Invalid
 from kit.paths import checked_path, media_type
 from protos.files.v1 import files_pb2
 from protos.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
 from services.sandbox import convert
-from services.sandbox.model import Delete, Origin
+from services.sandbox.model import Origin
 from services.sandbox.service.access import Access
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, Intake, Limits
@@ -110,13 +110,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
     ) -> Empty:
         path = checked_path(request.path)
         owner = await self._use.access.check(request.project_id)
-        # A file may be in the sandbox alone, made by a command.
-        there = await self._use.files.has(request.project_id, owner, path)
-        written, _ = await self._use.writing.write(
-            request.project_id, owner, Origin(), [Delete(path)]
-        )
-        if not there and path not in written.deleted_paths:
-            raise NotFound(f"there is no file '{path}'", reason="FILE_NOT_FOUND")
+        await self._use.writing.delete(request.project_id, owner, path)
         return Empty()
 
     async def GetSandboxStats(

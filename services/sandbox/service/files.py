@@ -7,7 +7,7 @@ from contextlib import aclosing, contextmanager
 
 from kit.errors import FailedPrecondition, Invalid, NotFound
 from services.sandbox.model import SITE, Entry, Kind, Sandbox, Stats
-from services.sandbox.service.filling import DEPTH, find, site_path
+from services.sandbox.service.filling import DEPTH, site_path
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.vendor import PathMissing, PathUnfit
 
@@ -50,15 +50,6 @@ class Files:
             with _named(path):
                 pieces = await live.read(site_path(path))
         return self._chunks(sandbox, pieces)
-
-    async def has(self, project_id: str, owner_id: str, path: str) -> bool:
-        """Whether the project's sandbox, where one runs, has this file."""
-        try:
-            async with self._lifecycle.using(project_id, owner_id) as (_, live):
-                entry = await find(live, site_path(path))
-        except (NotFound, PathUnfit):
-            return False
-        return entry is not None and entry.kind is not Kind.DIRECTORY
 
     async def stats(self, project_id: str, owner_id: str) -> Stats:
         """What the project's sandbox uses. Raises ``NotFound`` (SANDBOX_NOT_FOUND)."""

@@ -88,6 +88,24 @@ class Writing:
                 "the sandbox does not answer", reason="SANDBOX_SLOW", retry_after=2.0
             ) from exc
 
+    async def delete(self, project_id: str, owner_id: str, path: str) -> None:
+        """Removes one file. Raises ``NotFound`` (FILE_NOT_FOUND) where neither store nor sandbox has it."""
+        there = await self._projects.has(project_id, path) or await self._sandbox_has(
+            project_id, owner_id, path
+        )
+        if not there:
+            raise NotFound(f"there is no file '{path}'", reason="FILE_NOT_FOUND")
+        await self.write(project_id, owner_id, Origin(), [Delete(path)])
+
+    async def _sandbox_has(self, project_id: str, owner_id: str, path: str) -> bool:
+        """A file may be in the sandbox alone, made by a command."""
+        try:
+            async with self._lifecycle.using(project_id, owner_id) as (_, live):
+                entry = await find(live, site_path(path))
+        except (NotFound, PathUnfit):
+            return False
+        return entry is not None and entry.kind is not Kind.DIRECTORY
+
     async def align(self, project_id: str, owner_id: str) -> None:
         """Brings the project's sandbox, where one runs, in line with the store."""
         async with (
@@ -140,7 +158,7 @@ class Writing:
             await asyncio.shield(self._take_back(lock, sandbox, places, refused=refused))
             raise
         for _ in range(_SANDBOXES_TRIED):
-            if await self._follow(lock, sandbox, steps, places, written):
+            if await self._follow(lock, sandbox, steps, places):
                 return written, sandbox
             await self._lifecycle.lost(sandbox)
             sandbox = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
@@ -175,7 +193,6 @@ class Writing:
         sandbox: Sandbox,
         steps: Sequence[Step],
         places: Places,
-        written: Written,
     ) -> bool:
         """Makes the sandbox what the store is now; false where the sandbox is gone."""
         try:
@@ -183,7 +200,7 @@ class Writing:
             try:
                 if not places:
                     await _set_aside(live, steps, places)
-                await _apply(live, steps, places, written)
+                await _apply(live, steps, places)
             except (PathMissing, PathUnfit):
                 # Something in the sandbox is not as the store has it, such as a folder where a file should be.
                 await self._filling.align(live, sandbox.project_id)
@@ -245,9 +262,7 @@ async def _set_aside(live: VendorSandbox, steps: Sequence[Step], places: Places)
         await live.write(uploads)
 
 
-async def _apply(
-    live: VendorSandbox, steps: Sequence[Step], places: Mapping[int, str], written: Written
-) -> None:
+async def _apply(live: VendorSandbox, steps: Sequence[Step], places: Mapping[int, str]) -> None:
     """What the store has done, done in the sandbox."""
     for position, step in enumerate(steps):
         match step:
@@ -256,17 +271,14 @@ async def _apply(
             case Rename(old, new):
                 await live.rename(site_path(old), site_path(new))
             case Delete(path):
-                await _delete(live, path, known=path in written.deleted_paths)
+                await _delete(live, site_path(path))
 
 
-async def _delete(live: VendorSandbox, path: str, *, known: bool) -> None:
-    """Removes a file. What the store did not know as a file may be a folder, full of files that it does know."""
-    place = site_path(path)
-    if not known:
-        entry = await find(live, place)
-        if entry is None or (entry.kind is Kind.DIRECTORY and not entry.symlink_target):
-            return
-    await live.remove(place)
+async def _delete(live: VendorSandbox, place: str) -> None:
+    """Removes a file, never a folder: a folder may hold files that the store has."""
+    entry = await find(live, place)
+    if entry is not None and (entry.kind is not Kind.DIRECTORY or entry.symlink_target):
+        await live.remove(place)
 
 
 def _lock_name(project_id: str) -> str:
