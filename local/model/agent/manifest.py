@@ -1,4 +1,8 @@
-"""The list of a project's files in a request, told apart from what is asked for."""
+"""A project's files in a request, told apart from what is asked for.
+
+Two forms are understood: a `<project_files>` element with one path a line and contents in
+`<file path="…">` elements, and a plain list of paths under a heading.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -18,7 +22,6 @@ _PROJECT = re.compile(r"\A\s*<project_files>\n(?P<inside>.*)\n</project_files>",
 _SHOWN = re.compile(
     r'^<file path="(?P<path>[^"\n]+)">\n(?P<text>.*?)\n?</file>$', re.DOTALL | re.MULTILINE
 )
-MIN_LINES = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def _split_lines(text: str) -> Request:
             files.append(match.group("path"))
         else:
             kept.append(line)
-    if len(files) < MIN_LINES:
+    if not files:
         return Request(text.strip())
     wanted = [_LABEL.sub("", line) for line in kept if not _is_frame(line)]
     return Request("\n".join(wanted).strip(), tuple(files))

@@ -13,14 +13,14 @@ _MEMO = re.compile(r"composer:brief (\{.*\})")
 
 
 def find(transcript: Transcript, first: Request) -> Brief | None:
-    """The brief that the project was composed from before this conversation, if its file was shown or looked up."""
+    """The brief that the project was composed from before this conversation, if it can be seen."""
     return _from_text(transcript.viewed.get(CARRIER) or first.shown.get(CARRIER, ""))
 
 
 def should_look(transcript: Transcript, first: Request) -> bool:
-    """Whether the project is older than the conversation, and its brief was not looked up yet."""
-    known = CARRIER in {**transcript.viewed, **transcript.refused, **first.shown}
-    return CARRIER in first.files and not known
+    """Whether the project is older than the conversation, and its brief was not seen yet."""
+    seen = (first.shown, transcript.viewed, transcript.refused)
+    return CARRIER in first.files and not any(CARRIER in known for known in seen)
 
 
 def _from_text(text: str) -> Brief | None:

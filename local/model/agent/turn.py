@@ -1,6 +1,6 @@
 """One turn: look at what is there, decide what is missing, write it, say so."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from local.model.agent import change, manifest, memory, transcript
@@ -25,6 +25,8 @@ class Plan:
     surplus: tuple[str, ...]
     done: tuple[str, ...] = ()
     fresh: bool = True
+    # Files that somebody else has changed since, and that are nevertheless to be written.
+    edited: tuple[str, ...] = ()
 
 
 def respond(talk: Conversation) -> Reply:
@@ -75,21 +77,28 @@ def _plan(requests: list[Request], seen: Transcript) -> Plan | None:
         before, _ = change.apply(before, wish)
     after, done = change.apply(before, wishes[-1]) if wishes else (before, [])
     site = compose(after)
-    present = _composed(existing if found else set(), before) | _shown(requests) | seen.written
+    present = _composed(existing if found else set(), before) | seen.written
     mine = compose(before).files
     surplus = tuple(path for path in present if path not in site.files and path in mine)
-    return Plan(site, present, surplus, tuple(done), fresh=not wishes)
+    edited = _edited(requests[0].shown, mine, site)
+    return Plan(site, present, surplus, tuple(done), not wishes, edited)
+
+
+def _edited(shown: Mapping[str, str], mine: Mapping[str, str], site: Site) -> tuple[str, ...]:
+    """Of the files shown, those that are no longer as composed and that the new site changes."""
+    return tuple(
+        path
+        for path, text in shown.items()
+        if path in site.files
+        and text.strip() not in (mine.get(path, "").strip(), site.files[path].strip())
+        and site.files[path] != mine.get(path)
+    )
 
 
 def _composed(existing: set[str], before: Brief) -> dict[str, str]:
-    """What each file holds as the composer would have written it then."""
+    """What each file held when it was composed: what differs since is somebody's own edit, and stays."""
     composed = compose(before).files
     return {path: composed[path] for path in existing if path in composed}
-
-
-def _shown(requests: list[Request]) -> dict[str, str]:
-    """What the requests show of files, the latest last."""
-    return {path: text for request in requests for path, text in request.shown.items()}
 
 
 def _work(talk: Conversation, plan: Plan, seen: Transcript) -> Iterator[OutputBlock]:
@@ -160,11 +169,18 @@ def _closing(plan: Plan, seen: Transcript) -> str:
         return f"“{plan.site.name}” is ready: open index.html. {_hint()}"
     if plan.done:
         changed = ", ".join(plan.done)
-        return f"Done: I {changed}."
+        return f"Done: I {changed}.{_overwritten(plan)}"
     return (
         "I did not find anything that I can change for this. As a composer without a language model I "
         "understand a new name, a colour, dark or light, and removing a section."
     )
+
+
+def _overwritten(plan: Plan) -> str:
+    if not plan.edited:
+        return ""
+    files = ", ".join(plan.edited)
+    return f" I wrote {files} anew; the edits made there by hand are in the version before."
 
 
 def _hint() -> str:

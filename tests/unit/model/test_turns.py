@@ -150,6 +150,35 @@ def test_in_a_new_conversation_the_brief_is_found_in_the_project(*, parallel: bo
     assert talk.files["css/theme.css"] != first.files["css/theme.css"]
 
 
+def shown(files: dict[str, str], *paths: str) -> str:
+    """The project as the generation service shows it: every path, and the contents of some."""
+    lines = [f"{path} ({len(text.encode())} bytes)" for path, text in files.items()]
+    for path in paths:
+        lines += ["", f'<file path="{path}">', files[path], "</file>"]
+    return "\n".join(["<project_files>", "The site as it is now:", "", *lines, "</project_files>"])
+
+
+def test_the_brief_is_found_in_contents_that_came_with_the_request() -> None:
+    first = Talk(PROMPT)
+    first.run()
+    talk = Talk(f"{shown(first.files, 'css/theme.css', 'index.html')}\nmake it dark")
+    changed = calls(talk.step())
+    assert "css/theme.css" in changed
+    assert "index.html" not in changed
+    assert "by hand" not in words(talk.run())
+
+
+def test_edits_by_hand_are_kept_where_nothing_changes_and_named_where_they_are_lost() -> None:
+    first = Talk(PROMPT)
+    first.run()
+    files = dict(first.files)
+    files["index.html"] = files["index.html"].replace("<h1>", "<h1>My ")
+    files["css/theme.css"] += "body { margin: 1rem; }\n"
+    talk = Talk(f"{shown(files, 'css/theme.css', 'index.html')}\nmake it dark")
+    assert "index.html" not in calls(talk.step())
+    assert "I wrote css/theme.css anew; the edits made there by hand" in words(talk.run())
+
+
 def test_files_that_the_new_site_does_not_have_are_deleted() -> None:
     talk = Talk(PROMPT, *WRITE, Tool("delete_file"))
     talk.run()
