@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -11,10 +13,20 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 Json = dict[str, Any]
+ENDINGS = {"succeeded", "failed", "cancelled"}
+RECONNECT_SECONDS = 0.3
+PATIENCE_SECONDS = 60.0
+# A part of the platform is restarting.
+_PASSING = {429, 502, 503, 504}
 
 
 class ApiError(Exception):
     """An answer that is not 2xx; the text is what the API said."""
+
+    def __init__(self, said: str, status: int = 0) -> None:
+        """``status`` as in HTTP; 0 where there was no answer."""
+        super().__init__(said)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Client:
         """One call. Raises ``ApiError``."""
         response = await self._http.request(method, path, json=body or None)
         if not response.is_success:
-            raise ApiError(_said(response.status_code, response.content))
+            raise _refused(response, response.content)
         found: Json = response.json()
         return found
 
@@ -54,7 +66,7 @@ class Client:
         """A file of a project as the store has it."""
         response = await self._http.get(f"/api/projects/{project_id}/files/{quote(path)}")
         if not response.is_success:
-            raise ApiError(_said(response.status_code, response.content))
+            raise _refused(response, response.content)
         return response.content
 
     async def put_file(self, project_id: str, path: str, content: bytes) -> Json:
@@ -62,7 +74,7 @@ class Client:
         url = f"/api/projects/{project_id}/sandbox/files/{quote(path)}"
         response = await self._http.put(url, content=content)
         if not response.is_success:
-            raise ApiError(_said(response.status_code, response.content))
+            raise _refused(response, response.content)
         found: Json = response.json()
         return found
 
@@ -72,24 +84,33 @@ class Client:
         return self._http.headers["Authorization"]
 
     async def events(self, generation_id: str) -> AsyncIterator[Event]:
-        """A generation's events to the last one; a lost connection is taken up where it broke."""
-        last = 0
+        """A generation's events to the last one; a lost connection is taken up where it broke.
+
+        Raises ``ApiError`` for what no new try can mend, and when the platform does not answer for a minute.
+        """
+        last, patience = 0, PATIENCE_SECONDS
         while True:
             try:
                 async for event in self._stream(generation_id, last):
-                    last = event.sequence
+                    last, patience = event.sequence, PATIENCE_SECONDS
                     yield event
-                    if event.name in {"succeeded", "failed", "cancelled"}:
+                    if event.name in ENDINGS:
                         return
-            except httpx.TransportError:
-                continue
+            except httpx.TransportError as exc:
+                if patience < 0:
+                    raise ApiError("the platform does not answer") from exc
+            except ApiError as exc:
+                if exc.status not in _PASSING or patience < 0:
+                    raise
+            await asyncio.sleep(RECONNECT_SECONDS)
+            patience -= RECONNECT_SECONDS
 
     async def _stream(self, generation_id: str, after: int) -> AsyncIterator[Event]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         url = f"/api/generations/{generation_id}/events"
         async with self._http.stream("GET", url, headers=headers) as response:
             if not response.is_success:
-                raise ApiError(_said(response.status_code, await response.aread()))
+                raise _refused(response, await response.aread())
             fields: dict[str, str] = {}
             async for line in response.aiter_lines():
                 name, _, value = line.partition(":")
@@ -114,8 +135,8 @@ async def fetch_preview(url: str) -> int:
         return (await http.get(url, headers=headers)).status_code
 
 
-def _said(status: int, body: bytes) -> str:
-    try:
-        return f"{status}: {json.loads(body)['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"{status}"
+def _refused(response: httpx.Response, body: bytes) -> ApiError:
+    said = str(response.status_code)
+    with suppress(ValueError, KeyError, TypeError):
+        said = f"{said}: {json.loads(body)['message']}"
+    return ApiError(said, response.status_code)

@@ -7,9 +7,10 @@ import hashlib
 
 import pytest
 
-from local.stack.client import Client, Event
+from kit.testing import eventually
+from local.stack.client import ENDINGS, Client, Event
 from tests.fixtures.stack import RunningStack, StackFactory
-from tests.fixtures.users import ENDINGS, generate, new_project, signed_in
+from tests.fixtures.users import generate, new_project, signed_in
 
 pytestmark = pytest.mark.xdist_group("chaos")
 PROMPT = "a portfolio for Rui Tavares, architect in Porto"
@@ -52,6 +53,7 @@ async def test_a_generation_survives_the_death_of_a_process(
         killed = await asyncio.to_thread(slow_stack.kill, module)
         events = await asyncio.wait_for(watching, 120)
         assert (await asyncio.to_thread(slow_stack.child, module)).pid != killed
+        await eventually(slow_stack.answers, seconds=60)
         _check_history(events)
         await _check_files(client, project_id, events)
 
