@@ -96,9 +96,10 @@ def build(
         prices=price_list(),
         settings=settings,
     )
+    # What is closed last is named first.
+    _close_after(app, around, projects_channel, sandbox_channel)
     _serve(app, around)
     _run_beside(app, around)
-    _close_after(app, around, projects_channel, sandbox_channel)
     return app
 
 
@@ -137,6 +138,7 @@ def _serve(app: Application, around: Surroundings) -> None:
         hold_seconds=DeadlineSettings().create_sandbox_seconds + _HOLD_EXTRA_SECONDS,
     )
     watch = Watch(around.database, around.listener, app.stopping, settings.poll_seconds)
+    app.resources.push_async_callback(start.close)
     servicer = GenerationServicer(start, Generations(around.database, around.projects), watch)
     app.services[GENERATION] = partial(
         generation_pb2_grpc.add_GenerationServiceServicer_to_server, servicer

@@ -75,6 +75,12 @@ class Start:
         task.add_done_callback(self._readying.discard)
         return await asyncio.shield(task)
 
+    async def close(self) -> None:
+        """Leaves what is not ready yet to a worker."""
+        for task in self._readying:
+            task.cancel()
+        await asyncio.gather(*self._readying, return_exceptions=True)
+
     async def _accepted(self, connection: AsyncConnection, request: StartRequest) -> Job:
         jobs = Jobs(connection)
         await jobs.lock_owner(request.owner_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,6 +32,7 @@ class Journal:
         self._batch_seconds = batch_seconds
         self._gathered: list[Event] = []
         self._timer: asyncio.Task[None] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._failed: BaseException | None = None
 
@@ -44,22 +45,30 @@ class Journal:
         else:
             self._gathered.append(event)
         if self._timer is None:
-            self._timer = asyncio.create_task(self._later())
+            self._timer = self._begun(asyncio.create_task(self._later()))
 
     async def write(self, *events: Event, also: Step | None = None, **values: Any) -> None:
         """Writes events and columns of the row now, with ``also`` in the same transaction. Raises ``LeaseLost``."""
-        # A caller that is cancelled leaves no transaction half done, and no delta behind.
-        await asyncio.shield(asyncio.create_task(self._write(events, also, values, None)))
+        await self._whole(self._write(events, also, values, None))
 
     async def end(self, *events: Event, last: Terminal, **values: Any) -> None:
         """Writes the last event and the state that it leaves. Raises ``LeaseLost``."""
-        await asyncio.shield(asyncio.create_task(self._write(events, None, values, last)))
+        await self._whole(self._write(events, None, values, last))
 
     async def close(self) -> None:
-        """Drops what is still gathered."""
+        """Drops what is still gathered, and waits for what is being written."""
         if self._timer:
             self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
+        await asyncio.gather(*self._writing, return_exceptions=True)
+
+    async def _whole(self, writing: Coroutine[Any, Any, None]) -> None:
+        """A caller that is cancelled leaves no transaction half done, and no delta behind."""
+        await asyncio.shield(self._begun(asyncio.create_task(writing)))
+
+    def _begun(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return task
 
     async def _later(self) -> None:
         await asyncio.sleep(self._batch_seconds)
