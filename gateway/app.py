@@ -151,5 +151,6 @@ def _options(settings: GatewaySettings) -> TranscoderOptions:
         upload_idle=settings.body_idle_seconds,
         send_timeout=settings.send_seconds,
         heartbeat=settings.heartbeat_seconds,
+        connect_wait=settings.connect_wait_seconds,
         reconnect=settings.reconnect_seconds,
     )

@@ -51,6 +51,8 @@ class GatewaySettings(BaseSettings):
     """Longest wait for a client to take what is sent to it; then it is dropped."""
     heartbeat_seconds: float = Field(15, gt=0)
     """Time between two comments on an event stream."""
+    connect_wait_seconds: float = Field(10, ge=0)
+    """How long an event stream waits for a service that is restarting: on a 503 a browser would give up for good."""
     reconnect_seconds: float = Field(1, ge=0)
     """What clients of an event stream are told to wait before they come back after a restart."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 from collections.abc import Callable
 from operator import attrgetter
@@ -45,6 +47,8 @@ class Endpoint:
         self.etag = _getter(method.response, method.options.etag_field, method)
         self.caching = _cache_headers(method, rule)
         self._deadline = default_deadline(method, options)
+        self._channel = channel
+        self._waits = method.descriptor.server_streaming and self.raw_response is None
 
     def __str__(self) -> str:
         return self.method.full_name
@@ -53,6 +57,8 @@ class Endpoint:
         """Starts the call; ``request`` is a message, or None where the client streams."""
         metadata = await call_metadata(exchange, self.options)
         timeout = deadline(exchange, self._deadline, self.options)
+        if self._waits:
+            await _connected(self._channel, self.options.connect_wait)
         if request is None:
             length = exchange.content_length()
             if length is not None:
@@ -91,6 +97,16 @@ class Endpoint:
             raise unsupported_media_type(f"{kind};{parameters}", f"{JSON} in UTF-8")
         refuse_encoding(exchange)
         return body if body.strip() else b""
+
+
+async def _connected(channel: grpc.aio.Channel, seconds: float) -> None:
+    """Waits for a peer that is restarting. Where it does not come back the call itself says so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            state = channel.get_state(try_to_connect=True)
+            while state != grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(state)
+                state = channel.get_state(try_to_connect=True)
 
 
 def refuse_encoding(exchange: Exchange) -> None:

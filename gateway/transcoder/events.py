@@ -21,7 +21,7 @@ class Writer(Protocol):
     content_type: str
     heartbeat: bytes
 
-    def head(self) -> bytes: ...
+    def head(self, reconnect: float) -> bytes: ...
     def item(self, message: Any) -> bytes: ...
     def error(self, status: bytes) -> bytes: ...
     def tail(self) -> bytes: ...
@@ -64,9 +64,9 @@ class SseWriter:
         self._encode = codec.encode
         self._prefix = shape.prefix
 
-    def head(self) -> bytes:
-        """A comment, so that the client and every proxy see that the stream is open."""
-        return b": open\n\n"
+    def head(self, reconnect: float) -> bytes:
+        """A comment, so that the client and every proxy see that the stream is open, and when to come back."""
+        return b": open\nretry: %d\n\n" % int(reconnect * 1000)
 
     def item(self, message: Any) -> bytes:
         """One event."""
@@ -94,7 +94,7 @@ class LinesWriter:
     def __init__(self, codec: Codec, _shape: EventShape) -> None:
         self._encode = codec.encode
 
-    def head(self) -> bytes:
+    def head(self, _reconnect: float) -> bytes:
         """Nothing."""
         return b""
 
@@ -125,7 +125,7 @@ class ArrayWriter:
         self._encode = codec.encode
         self._separator = b""
 
-    def head(self) -> bytes:
+    def head(self, _reconnect: float) -> bytes:
         """Opens the array."""
         return b"["
 

@@ -32,5 +32,6 @@ class TranscoderOptions:
     upload_idle: float = 30.0  # longest wait for the next bytes of a request body
     send_timeout: float = 30.0  # longest wait for a client to take what is sent
     heartbeat: float = 15.0
+    connect_wait: float = 10.0  # how long an event stream waits for a service that restarts
     reconnect: float = 1.0  # what an event stream's client is told to wait before it comes back
     authorize: Authorize = forward_bearer

@@ -56,7 +56,7 @@ async def serve_events(
 async def _write_all(
     endpoint: Endpoint, exchange: Exchange, live: LiveCall, writer: Writer
 ) -> None:
-    await _write(exchange, writer.head())
+    await _write(exchange, writer.head(endpoint.options.reconnect))
     async with _heartbeats(endpoint, exchange, live, writer):
         while (message := await live.next()) is not END:
             await exchange.write(writer.item(message))

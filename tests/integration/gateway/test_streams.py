@@ -7,22 +7,24 @@ import functools
 import json
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from gateway.transcoder import TranscoderOptions
 from kit.testing import eventually
 from tests.unit.gateway.sample.running import Running, running
+from tests.unit.gateway.sample.service import add_to_server
 
 SSE = {"accept": "text/event-stream"}
 
 
 def events(text: str) -> list[dict[str, str]]:
-    """The events of an event stream, by field; comments left out."""
+    """The events of an event stream, by field; comments and retries left out."""
     found = []
     for block in text.split("\n\n"):
         lines = [line.partition(": ") for line in block.split("\n") if line and line[0] != ":"]
-        if lines:
+        if any(name == "data" for name, _, _ in lines):
             found.append({name: value for name, _, value in lines})
     return found
 
@@ -180,10 +182,31 @@ async def test_draining_ends_streams_with_a_hint_to_come_back(sample: Running) -
     sample.transcoder.drain()
     sse, lines, array = await asyncio.gather(*watching)
     assert sse.text.endswith("retry: 1000\n\n")
-    assert len(events(sse.text)) == 4  # three events and the retry
+    assert len(events(sse.text)) == 3
     assert json.loads(lines.text.splitlines()[-1])["error"]["code"] == 14
     assert array.json()[-1]["error"]["details"][0]["reason"] == "SERVER_RESTARTING"
     await eventually(lambda: sample.service.open_watches == 0)
+
+
+async def test_a_stream_waits_for_a_service_that_restarts(sample: Running) -> None:
+    await sample.grpc_server.stop(None)
+    watching = asyncio.create_task(sample.http.get("/v1/watch/ok", headers=SSE))
+    unary = await sample.http.get("/v1/items/a")  # does not wait: its client can try again
+    assert unary.status_code == 503
+    again = grpc.aio.server()
+    add_to_server(sample.service, again)
+    again.add_insecure_port(f"127.0.0.1:{sample.grpc_port}")
+    await again.start()
+    answer = await watching
+    assert len(events(answer.text)) == 3
+    await again.stop(None)
+
+
+async def test_a_stream_of_a_service_that_stays_away_is_503() -> None:
+    async with running(TranscoderOptions(connect_wait=0.2)) as sample:
+        await sample.grpc_server.stop(None)
+        answer = await sample.http.get("/v1/watch/ok", headers=SSE)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 async def test_head_of_a_stream_opens_it_and_closes_it_again(sample: Running) -> None:

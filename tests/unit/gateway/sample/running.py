@@ -27,6 +27,7 @@ class Running:
     transcoder: Transcoder
     http: httpx.AsyncClient
     port: int
+    grpc_port: int
     channel: grpc.aio.Channel
     grpc_server: grpc.aio.Server
 
@@ -37,15 +38,15 @@ async def running(options: TranscoderOptions | None = None) -> AsyncIterator[Run
     service = SampleService()
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE)])
     add_to_server(service, server)
-    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    channel = grpc.aio.insecure_channel(address)
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{grpc_port}")
     transcoder = Transcoder(sample_contract(), {"sample.v1.Samples": channel}, options)
     try:
         async with serving(transcoder) as port:
             base = f"http://127.0.0.1:{port}"
             async with httpx.AsyncClient(base_url=base, timeout=30) as client:
-                yield Running(service, transcoder, client, port, channel, server)
+                yield Running(service, transcoder, client, port, grpc_port, channel, server)
     finally:
         await channel.close()
         await server.stop(None)
