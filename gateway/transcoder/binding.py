@@ -23,9 +23,9 @@ Path = tuple[str, ...]
 
 
 class RequestBinder:
-    """Compiled from a method and one of its rules. Order: body, query, headers, and last the path,
+    """Compiled from a method and one of its rules.
 
-    so that what the URL's path says can be overridden by nothing.
+    It binds the body, the query, the headers, and last the path: nothing overrides what the path says.
     """
 
     def __init__(self, method: Method, rule: HttpRule, codecs: JsonCodecs) -> None:

@@ -111,7 +111,7 @@ class LinesWriter:
         return b""
 
     def goodbye(self, _reconnect: float) -> bytes:
-        """Nothing; see LiveCall and Draining: the stream ends with an error line."""
+        """Nothing; the stream ends with an error line."""
         return b""
 
 

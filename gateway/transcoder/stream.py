@@ -121,9 +121,9 @@ async def _end_with_error(
 
 
 async def serve_bytes(endpoint: Endpoint, exchange: Exchange, live: LiveCall, request: Any) -> None:
-    """A file's bytes as they come. A failure in the middle breaks the connection: a short file
+    """A file's bytes as they come.
 
-    must not look like a whole one.
+    A failure in the middle breaks the connection: a short file must not look like a whole one.
     """
     path = endpoint.raw_response
     assert path is not None

@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from google.protobuf import text_format
 
@@ -253,8 +254,6 @@ def test_a_wrong_body_is_refused_with_its_place(
 def test_a_patch_without_a_mask_gets_one_from_its_body(
     bound: Bound, body: Any, paths: list[str]
 ) -> None:
-    import orjson
-
     message = bound.bind("PATCH", "/v1/items/a", orjson.dumps(body).decode())
     assert list(message.update_mask.paths) == paths
     assert message.item.name == "items/a"

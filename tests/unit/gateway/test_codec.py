@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from google.protobuf import json_format
+from google.protobuf import json_format, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,8 +37,6 @@ def _message(name: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[A
 
 
 def _known(name: str, **fields: Any) -> Any:
-    from google.protobuf import message_factory
-
     made: Any = message_factory.GetMessageClass(
         POOL.FindMessageTypeByName(f"google.protobuf.{name}")
     )
@@ -229,11 +227,8 @@ def test_short_names_stay_unambiguous() -> None:
     printed = json.loads(OURS.encode(new("Everything", f_plain=1, f_zoom=1)))
     assert printed["fPlain"] == "some"
     assert printed["fZoom"] == "zoom_2x"  # "2x" would look like a number
-    for text in ("few", "some", "FEW", "SOME", 1, "1", 1.0):
-        wanted = 1
-        if text == "few":
-            continue  # an alias is read by its full name only
-        assert _decode(json.dumps({"fPlain": text})).f_plain == wanted
+    for text in ("some", "FEW", "SOME", 1, "1", 1.0):  # an alias is read by its full name
+        assert _decode(json.dumps({"fPlain": text})).f_plain == 1
 
 
 def test_fields_are_printed_at_their_default_but_unset_ones_with_presence_are_not() -> None:
