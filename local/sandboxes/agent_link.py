@@ -148,6 +148,17 @@ class AgentLink:
             code, message = (one.decode("utf-8", "replace") for one in fields[:2])
             waiting.future.set_exception(errors.from_agent(code, message))
 
+    def hung_up(self) -> bool:
+        """Whether the other end is closed, also before the loop has come to see it."""
+        if self.closed:
+            return True
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def _fail(self, why: str) -> None:
         if not self.closed:
             self.close()

@@ -29,7 +29,7 @@ class Jail:
 
     @property
     def alive(self) -> bool:
-        return not self.ended.is_set() and not self.link.closed
+        return not self.ended.is_set() and not self.link.hung_up()
 
     def attach(self, link: AgentLink) -> None:
         self.link = link

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -101,6 +102,10 @@ async def test_the_jails_uid_is_no_ones_on_this_machine(sandbox: AsyncSandbox) -
         pytest.skip("only root can give each sandbox a uid of its own")
     await sandbox.commands.run("exec -a findme-$E2B_SANDBOX_ID sleep 300", background=True)
     name = f"findme-{sandbox.sandbox_id}".encode()
+    for _ in range(500):
+        if owners_of(name):
+            break
+        await asyncio.sleep(0.02)
     (uid,) = owners_of(name)
     assert uid > 65_536
 
