@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from local.model.composer import brief as briefs
+from local.model.composer import reading
 from local.model.composer.brief import Brief
 
 _RENAME = re.compile(
@@ -37,12 +38,13 @@ _NO_DARK = re.compile(
 
 def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
     """The brief after the wish `text`, and what was changed in words; nothing when not understood."""
+    text = reading.beginning(text)
     done: list[str] = []
     name = _new_name(text)
     if name and name != brief.name:
         brief, done = replace(brief, name=name), [*done, f"named it {name}"]
     rest = text.replace(name, " ") if name else text
-    shade = briefs.find_color(rest)
+    shade = reading.find_color(rest)
     if shade and shade != brief.color:
         brief, done = replace(brief, color=shade), [*done, "changed the colours"]
     scheme = _new_scheme(rest)
@@ -61,7 +63,7 @@ def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
 
 def starts_over(text: str) -> bool:
     """Whether `text` describes a site rather than a change to one."""
-    return bool(_BUILDS.search(text)) or any(briefs.find_kind(text)[1:])
+    return bool(_BUILDS.search(text)) or any(reading.find_kind(text)[1:])
 
 
 _BUILDS = re.compile(
@@ -78,15 +80,15 @@ def _new_name(text: str) -> str:
         return ""
     name = match.group("quoted") or match.group("plain") or ""
     name = re.sub(r"^(?:to|is|as|be|it)\s+", "", name.strip(), flags=re.IGNORECASE)
-    return briefs.tidy(re.split(r"\s+and\s+(?=[a-z])|\s+please\b", name)[0], briefs.MAX_NAME)
+    return reading.tidy(re.split(r"\s+and\s+(?=[a-z])|\s+please\b", name)[0], reading.MAX_NAME)
 
 
-def _new_scheme(text: str) -> briefs.Scheme | None:
+def _new_scheme(text: str) -> reading.Scheme | None:
     if _AUTOMATIC.search(text):
         return "auto"
     if _LIGHT.search(text) or _NO_DARK.search(text):
         return "light"
-    found = briefs.find_scheme(text)
+    found = reading.find_scheme(text)
     if found == "auto" and re.search(r"\bdarker\b", text, re.IGNORECASE):
         return "dark"
     return None if found == "auto" else found

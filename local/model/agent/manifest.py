@@ -5,6 +5,7 @@ Two forms are understood: a `<project_files>` element with one path a line and c
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 # A line such as "- css/style.css (1,204 bytes)" or "index.html\t5120\tsha256:…".
@@ -19,9 +20,8 @@ _LABEL = re.compile(
 )
 # A project that is shown whole: its list, then the contents of its text files.
 _PROJECT = re.compile(r"\A\s*<project_files>\n(?P<inside>.*)\n</project_files>", re.DOTALL)
-_SHOWN = re.compile(
-    r'^<file path="(?P<path>[^"\n]+)">\n(?P<text>.*?)\n?</file>$', re.DOTALL | re.MULTILINE
-)
+_OPENS = re.compile(r'^<file path="([^"\n]+)">\n', re.MULTILINE)
+_CLOSES = "\n</file>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,22 @@ def split(text: str) -> Request:
     project = _PROJECT.match(text)
     if project:
         inside = project["inside"]
-        shown = {match["path"]: match["text"] for match in _SHOWN.finditer(inside)}
+        shown = dict(_contents(inside))
         listed = _split_lines(inside.partition("<file path=")[0])
         return Request(text[project.end() :].strip(), listed.files, shown)
     return _split_lines(text)
+
+
+def _contents(inside: str) -> Iterator[tuple[str, str]]:
+    """Path and text of each `<file>` that is closed."""
+    at = 0
+    while match := _OPENS.search(inside, at):
+        # The line break that ends the opening may be the one that begins the closing.
+        end = inside.find(_CLOSES, match.end() - 1)
+        if end < 0:
+            return
+        yield match[1], inside[match.end() : end]
+        at = end + len(_CLOSES)
 
 
 def _split_lines(text: str) -> Request:

@@ -52,36 +52,55 @@ def find_noun(name: str, text: str) -> str:
 
 
 def _first(name: str, text: str) -> tuple[str, str]:
-    found = [
-        (_GENERIC.fullmatch(word) is not None, match.start(), -len(word), key, word)
-        for key, entry in table(name).items()
-        for word in entry["words"]
-        if (match := _word(word).search(text)) is not None
-    ]
-    return min(found)[3:] if found else ("", "")
+    """The entry and its word: the first that tells something, else the first generic one."""
+    generic = ("", "")
+    for match in _words(name).finditer(text.lower()):
+        word = match.group(1)
+        if not _GENERIC.fullmatch(word):
+            return _entry(name)[word], word
+        if not generic[0]:
+            generic = _entry(name)[word], word
+    return generic
+
+
+@cache
+def _entry(name: str) -> dict[str, str]:
+    """The entry that each word stands for; where two share a word, the earlier one's it is."""
+    found: dict[str, str] = {}
+    for key, entry in table(name).items():
+        for word in entry["words"]:
+            found.setdefault(word, key)
+    return found
+
+
+@cache
+def _words(name: str) -> re.Pattern[str]:
+    longest_first = sorted(_entry(name), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?:e?s)?(?!\w)")
 
 
 def find_place(text: str) -> tuple[str, str]:
-    """The known place in `text` and its country, or two empty strings."""
-    found = [
-        (match.start(), -len(place), place, country)
+    """The known place in `text` as it is written there, and its country; or two empty strings."""
+    match = _places().search(text)
+    return (match.group(0), _countries()[match.group(0).lower()]) if match else ("", "")
+
+
+@cache
+def _countries() -> dict[str, str]:
+    return {
+        place.lower(): country
         for country, entry in table("places").items()
         for place in (*entry["cities"], *entry["names"])
-        if (match := _place(place).search(text)) is not None
-    ]
-    if not found:
-        return "", ""
-    _, _, place, country = min(found)
-    return place, country
+    }
 
 
 @cache
-def _word(word: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(word)}(?:e?s)?(?!\w)", re.IGNORECASE)
-
-
-@cache
-def _place(place: str) -> re.Pattern[str]:
+def _places() -> re.Pattern[str]:
     # A lower-case "nice", "bath" or "nara" is seldom a town: only after "in" does the case not matter.
-    name = re.escape(place)
-    return re.compile(rf"(?<!\w){name}(?!\w)|(?<=\bin ){re.escape(place.lower())}(?!\w)")
+    names = sorted(
+        (p for entry in table("places").values() for p in (*entry["cities"], *entry["names"])),
+        key=len,
+        reverse=True,
+    )
+    written = "|".join(map(re.escape, names))
+    return re.compile(rf"(?<!\w)(?:(?:{written})|(?<=\bin )(?i:{written}))(?!\w)")
