@@ -89,7 +89,7 @@ def assemble(settings: SandboxSettings, vendor: SandboxVendor | None = None) -> 
     )
     verifier = Verifier("sandbox", service_keys, PublishedKeys(channel))
     app = Application(services={}, verifier=verifier)
-    return _assembled(settings, app, channel, vendor or E2bVendor(_access(settings)))
+    return _assembled(settings, app, channel, vendor or E2bVendor(E2bAccess.of(settings)))
 
 
 def _assembled(
@@ -134,17 +134,6 @@ def _assembled(
     app.resources.push_async_callback(reports.finish)
     app.resources.push_async_callback(lifecycle.finish)
     return Parts(app, vendor, lifecycle, sweep, follower)
-
-
-def _access(settings: SandboxSettings) -> E2bAccess:
-    return E2bAccess(
-        api_key=settings.e2b_api_key.get_secret_value(),
-        api_url=settings.e2b_api_url,
-        sandbox_url=settings.e2b_sandbox_url,
-        domain=settings.e2b_domain,
-        template=settings.e2b_template,
-        timeout_seconds=settings.e2b_timeout_seconds,
-    )
 
 
 def _creation_limits(settings: SandboxSettings) -> CreationLimits:

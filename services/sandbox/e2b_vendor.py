@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import structlog
@@ -29,6 +29,7 @@ from e2b.sandbox.filesystem.filesystem import EntryInfo, FileType, WriteEntry
 
 from kit.errors import ServiceError, Unavailable
 from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics
+from services.sandbox.settings import E2bSettings
 from services.sandbox.vendor import (
     DiskFull,
     Listed,
@@ -67,6 +68,18 @@ class E2bAccess:
     def __repr__(self) -> str:
         """Without the key."""
         return f"E2bAccess(template={self.template!r})"
+
+    @classmethod
+    def of(cls, settings: E2bSettings) -> Self:
+        """As the settings say."""
+        return cls(
+            api_key=settings.e2b_api_key.get_secret_value(),
+            api_url=settings.e2b_api_url,
+            sandbox_url=settings.e2b_sandbox_url,
+            domain=settings.e2b_domain,
+            template=settings.e2b_template,
+            timeout_seconds=settings.e2b_timeout_seconds,
+        )
 
 
 class E2bVendor(SandboxVendor):
@@ -241,6 +254,12 @@ class E2bSandbox(VendorSandbox):
         with _translated():
             handle = await self._sandbox.commands.run(command, background=True, timeout=0)
             await handle.disconnect()
+
+    async def run(self, command: str) -> str:
+        """What a shell command prints. Raises ``Unavailable`` where it fails."""
+        with _translated():
+            done = await self._sandbox.commands.run(command)
+        return done.stdout
 
     async def preview_answers(self) -> bool:
         """See ``VendorSandbox``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kit.settings import MIB, ServerSettings
 
@@ -13,16 +13,10 @@ WRITE_MARGIN_SECONDS = 10
 """By so much a write ends before its callers' default deadline, so that they are told how it ended."""
 
 
-class SandboxSettings(ServerSettings):
-    """The defaults are the platform's."""
+class E2bSettings(BaseSettings):
+    """How E2B, or what speaks its protocol, is reached."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
-
-    port: Annotated[int, Field(ge=0, le=65535)] = 50052
-    projects_address: str = Field(
-        "127.0.0.1:50051", validation_alias=AliasChoices("PROJECTS_ADDRESS", "projects_address")
-    )
-    """PROJECTS_ADDRESS: host and port of the projects service."""
 
     e2b_api_key: SecretStr = Field(validation_alias=AliasChoices("E2B_API_KEY", "e2b_api_key"))
     """E2B_API_KEY. The local engine takes any."""
@@ -38,6 +32,18 @@ class SandboxSettings(ServerSettings):
     """What a sandbox is made from. It must have Python 3.8 or later and sha256sum."""
     e2b_timeout_seconds: float = Field(30, gt=0)
     """How long one request to the vendor may take."""
+
+
+class SandboxSettings(E2bSettings, ServerSettings):
+    """The defaults are the platform's."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 50052
+    projects_address: str = Field(
+        "127.0.0.1:50051", validation_alias=AliasChoices("PROJECTS_ADDRESS", "projects_address")
+    )
+    """PROJECTS_ADDRESS: host and port of the projects service."""
 
     deployment: str = Field("default", pattern=r"^[a-z0-9-]{1,64}$")
     """Tells the sandboxes of two installations on one account apart: each closes what is unknown to it under its

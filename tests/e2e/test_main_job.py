@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from functools import partial
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.async_api import Browser
 
 from local.stack.client import Client, Event, Json
-from tests.fixtures.browser import BrowserThread
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import all_events, generate, new_project, signed_in
 
@@ -71,27 +68,25 @@ async def test_the_deltas_of_a_file_are_its_content(stack: RunningStack) -> None
     assert {path: text.encode() for path, text in typed.items()} == contents
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_preview_shows_the_page_in_a_browser_without_a_console_error(
-    stack: RunningStack, browser: BrowserThread
+    stack: RunningStack, browser: Browser
 ) -> None:
     async with signed_in(stack.api) as client:
         project_id = await new_project(client)
         events = await all_events(client, await generate(client, project_id, PROMPT))
-    url = events[-1].data["succeeded"]["previewUrl"]
-    assert await asyncio.to_thread(browser.run, partial(_seen, url=url)) == (200, True, [])
-
-
-def _seen(browser: Browser, url: str) -> tuple[int, bool, list[str]]:
-    """Status, whether the heading with the name is visible, and everything that the browser complains about."""
-    page = browser.new_page()
+    page = await browser.new_page()
     complaints: list[str] = []
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(request.url))
-    response = page.goto(url, wait_until="load")
-    shown = page.locator("h1").first.is_visible() and "Pão & Alma" in page.inner_text("body")
-    page.close()
-    return (response.status if response else 0, shown, complaints)
+    response = await page.goto(events[-1].data["succeeded"]["previewUrl"], wait_until="load")
+    assert response is not None
+    assert response.status == 200
+    assert await page.locator("h1").first.is_visible()
+    assert "Pão & Alma" in await page.inner_text("body")
+    assert complaints == []
+    await page.close()
 
 
 async def test_the_answer_of_a_created_sandbox_is_exactly_as_promised(stack: RunningStack) -> None:
