@@ -27,7 +27,7 @@ class Dialler:
 
         Raises SandboxNotFoundError or PermissionDeniedError.
         """
-        sandbox = self._engine.get(sandbox_id)
+        sandbox = self._engine.running(sandbox_id)
         if sandbox.order.private_traffic:
             expected = sandbox.identity.traffic_token.encode()
             if not hmac.compare_digest(token.encode(), expected):

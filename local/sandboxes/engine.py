@@ -10,7 +10,7 @@ import structlog
 
 from local.sandboxes import errors
 from local.sandboxes.jail import Jailer
-from local.sandboxes.model import Order, new_identity
+from local.sandboxes.model import OnTimeout, Order, State, new_identity
 from local.sandboxes.pool import Pool
 from local.sandboxes.sandbox import Sandbox
 from local.sandboxes.spawner.cgroups import Cgroups
@@ -18,6 +18,7 @@ from local.sandboxes.spawner.limits import Limits
 
 log = structlog.get_logger(__name__)
 
+_PAUSED = "the sandbox was paused"
 _KILLED = "the sandbox was killed or reached its end of life"
 
 
@@ -80,6 +81,18 @@ class Engine:
             raise errors.SandboxNotFoundError(sandbox_id)
         return sandbox
 
+    def running(self, sandbox_id: str) -> Sandbox:
+        """A sandbox that a request can use; one that wakes by itself is woken.
+
+        Raises SandboxNotFoundError for a paused one too, as the vendor's proxy does.
+        """
+        sandbox = self.get(sandbox_id)
+        if sandbox.state is State.PAUSED:
+            if not sandbox.order.auto_resume:
+                raise errors.SandboxNotFoundError(sandbox_id)
+            self._resume(sandbox, sandbox.order.timeout)
+        return sandbox
+
     def all(self) -> list[Sandbox]:
         """Every sandbox, the newest first."""
         found = list(self._sandboxes.values())
@@ -90,23 +103,49 @@ class Engine:
     def set_timeout(self, sandbox_id: str, seconds: int) -> None:
         """End a sandbox ``seconds`` from now, sooner or later than before."""
         self._check_timeout(seconds)
-        self.get(sandbox_id).set_timeout(seconds)
+        sandbox = self.get(sandbox_id)
+        if sandbox.state is State.PAUSED:
+            raise errors.ConflictError(f"Sandbox {sandbox_id} is paused: connect to it first")
+        sandbox.set_timeout(seconds)
 
-    def connect(self, sandbox_id: str, seconds: int) -> Sandbox:
-        """A sandbox that lives at least ``seconds`` from now."""
+    def connect(self, sandbox_id: str, seconds: int) -> tuple[Sandbox, bool]:
+        """A sandbox that lives at least ``seconds`` from now, and whether it had to be resumed."""
         self._check_timeout(seconds)
         sandbox = self.get(sandbox_id)
+        if sandbox.state is State.PAUSED:
+            self._resume(sandbox, seconds)
+            return sandbox, True
         if seconds > sandbox.seconds_left:
             sandbox.set_timeout(seconds)
-        return sandbox
+        return sandbox, False
+
+    def pause(self, sandbox_id: str) -> None:
+        """Stop a sandbox where it stands, in memory, until somebody connects to it.
+
+        Raises ConflictError when it is paused, UnsupportedError where the kernel can't freeze.
+        """
+        sandbox = self.get(sandbox_id)
+        if sandbox.state is State.PAUSED:
+            raise errors.ConflictError(f"Sandbox {sandbox_id} is already paused")
+        if not self._groups.freeze(sandbox_id, frozen=True):
+            raise errors.UnsupportedError("pausing needs a writable control group with a freezer")
+        log.info("sandbox paused", sandbox=sandbox_id)
+        sandbox.paused(_PAUSED)
+
+    def _resume(self, sandbox: Sandbox, seconds: int) -> None:
+        self._groups.freeze(sandbox.sandbox_id, frozen=False)
+        sandbox.resumed(seconds)
+        log.info("sandbox resumed", sandbox=sandbox.sandbox_id, timeout=seconds)
 
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox. It is unknown at once; its processes are gone a moment later."""
         self._end(self.get(sandbox_id), "killed")
 
-    async def metrics(self, sandbox_id: str) -> Metrics:
-        """What a sandbox uses now."""
+    async def metrics(self, sandbox_id: str) -> Metrics | None:
+        """What a sandbox uses now; None while it is paused."""
         sandbox = self.get(sandbox_id)
+        if sandbox.state is State.PAUSED:
+            return None
         used, total = await sandbox.disk()
         usage = self._groups.usage(sandbox_id)
         now = time.monotonic()
@@ -133,6 +172,13 @@ class Engine:
             )
 
     def _time_is_up(self, sandbox: Sandbox) -> None:
+        if sandbox.order.on_timeout is OnTimeout.PAUSE:
+            try:
+                self.pause(sandbox.sandbox_id)
+            except errors.UnsupportedError as exc:
+                log.warning("cannot pause", sandbox=sandbox.sandbox_id, why=exc.message)
+            else:
+                return
         self._end(sandbox, "expired")
 
     def _lost(self, sandbox: Sandbox, why: str) -> None:

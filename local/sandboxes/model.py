@@ -30,13 +30,14 @@ class OnTimeout(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """What a caller asks for: template, seconds to live, metadata, environment, end of life."""
+    """What a caller asks for; ``timeout`` is seconds to live. ``auto_resume``: a request wakes it."""
 
     template: str
     timeout: int
     metadata: dict[str, str] = field(default_factory=dict)
     envs: dict[str, str] = field(default_factory=dict)
     on_timeout: OnTimeout = OnTimeout.KILL
+    auto_resume: bool = False
     private_traffic: bool = False
 
 

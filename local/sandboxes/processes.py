@@ -336,6 +336,11 @@ class Processes:
             raise errors.NotFoundError(f"process with pid {process.pid} not found")
         await self.link.ask("signal", str(process.pid), str(number))
 
+    def cut_off(self, why: str) -> None:
+        """End every stream; the commands stay."""
+        for process in self._table.values():
+            process.events.cut_off(why)
+
     def close(self, why: str) -> None:
         """The sandbox is gone."""
         self._gone = why

@@ -64,8 +64,7 @@ class Sandbox:
 
     def set_timeout(self, seconds: float) -> None:
         """End ``seconds`` from now."""
-        if self._deadline is not None:
-            self._deadline.timer.cancel()
+        self._forget_deadline()
         timer = asyncio.get_running_loop().call_later(seconds, self._on_deadline, self)
         self._deadline = _Deadline(time.monotonic() + seconds, timer)
 
@@ -109,14 +108,29 @@ class Sandbox:
         used, total = (int(one) for one in answer.fields)
         return used, total
 
+    def paused(self, why: str) -> None:
+        """It no longer runs: its time stands still, and its streams end; its commands stay."""
+        self.state = State.PAUSED
+        self._forget_deadline()
+        self.processes.cut_off(why)
+        self.watches.cut_off(why)
+
+    def resumed(self, seconds: float) -> None:
+        """It runs again, for so many seconds."""
+        self.state = State.RUNNING
+        self.set_timeout(seconds)
+
     def close(self, why: str) -> None:
         """Cut off whoever uses it; the jail is the engine's to end."""
-        if self._deadline is not None:
-            self._deadline.timer.cancel()
-            self._deadline = None
+        self._forget_deadline()
         self.gone.set()
         self.processes.close(why)
         self.watches.close(why)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.timer.cancel()
+            self._deadline = None
 
     def _hear(self, fields: list[bytes]) -> None:
         if fields[0] == b"exit":

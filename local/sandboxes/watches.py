@@ -112,9 +112,13 @@ class Watches:
             watch.kept.append(change)
         watch.changes.send(change, len(path) + len(entry) + 64)
 
-    def close(self, why: str) -> None:
-        """The sandbox is gone."""
+    def cut_off(self, why: str) -> None:
+        """End every stream; what is polled stays."""
         for watch in self._by_number.values():
             watch.changes.cut_off(why)
+
+    def close(self, why: str) -> None:
+        """The sandbox is gone."""
+        self.cut_off(why)
         self._by_number.clear()
         self._polled.clear()

@@ -14,6 +14,10 @@ from local.sandboxes.sandbox import Sandbox
 from local.sandboxes.spawner.limits import Limits
 
 CLIENT_ID = "local"
+_LOOPBACK_ONLY = (
+    "network: sandboxes of this local engine reach nothing but their own loopback, "
+    "so nothing can be allowed"
+)
 BodyT = TypeVar("BodyT", bound="_Body")
 
 
@@ -21,6 +25,12 @@ class _Body(BaseModel):
     # The vendor adds fields faster than we can name them; those that would change a sandbox's
     # safety (volumes, MCP, network rules) are named, and refused where we can't honour them.
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class AutoResume(_Body):
+    """Whether a request wakes a paused sandbox."""
+
+    enabled: bool = False
 
 
 class NewSandbox(_Body):
@@ -31,6 +41,8 @@ class NewSandbox(_Body):
     metadata: dict[str, str] = Field(default_factory=dict)
     env_vars: dict[str, str] = Field(default_factory=dict, alias="envVars")
     auto_pause: bool = Field(default=False, alias="autoPause")
+    auto_pause_memory: bool = Field(default=True, alias="autoPauseMemory")
+    auto_resume: AutoResume | None = Field(default=None, alias="autoResume")
     allow_internet_access: bool | None = None
     network: dict[str, Any] | None = None
     mcp: dict[str, Any] | None = None
@@ -48,21 +60,33 @@ class NewSandbox(_Body):
             metadata=self.metadata,
             envs=self.env_vars,
             on_timeout=OnTimeout.PAUSE if self.auto_pause else OnTimeout.KILL,
+            auto_resume=self.auto_resume is not None and self.auto_resume.enabled,
             private_traffic=(self.network or {}).get("allowPublicTraffic") is False,
         )
 
     def _refuse_the_impossible(self) -> None:
+        if self.auto_pause and not self.auto_pause_memory:
+            raise UnsupportedError("autoPauseMemory: this local engine pauses in memory only")
         if self.mcp:
             raise UnsupportedError("mcp: this local engine has no MCP gateway")
         if self.volume_mounts:
             raise UnsupportedError("volumeMounts: this local engine has no volumes")
         if self.iam:
             raise UnsupportedError("iam: this local engine issues no workload identities")
-        if (self.network or {}).get("allowOut") or (self.network or {}).get("rules"):
-            raise UnsupportedError(
-                "network: sandboxes of this local engine reach nothing but their own loopback, "
-                "so nothing can be allowed"
-            )
+        if self.network and (self.network.get("allowOut") or self.network.get("rules")):
+            raise UnsupportedError(_LOOPBACK_ONLY)
+
+
+class Network(_Body):
+    """The body of a change of network rules."""
+
+    allow_out: list[str] | None = Field(default=None, alias="allowOut")
+    rules: dict[str, Any] | None = None
+
+    def refuse_the_impossible(self) -> None:
+        """Raises UnsupportedError for rules that open anything."""
+        if self.allow_out or self.rules:
+            raise UnsupportedError(_LOOPBACK_ONLY)
 
 
 class Timeout(_Body):
@@ -75,6 +99,23 @@ class Connect(_Body):
     """The body of a connect; seconds from now, never shortening what is left."""
 
     timeout: int | None = None
+    memory: bool = True
+
+    def refuse_the_impossible(self) -> None:
+        """Raises UnsupportedError for a resume without the memory that was paused."""
+        if not self.memory:
+            raise UnsupportedError("memory: this local engine resumes with memory only")
+
+
+class Pause(_Body):
+    """The body of a pause."""
+
+    memory: bool = True
+
+    def refuse_the_impossible(self) -> None:
+        """Raises UnsupportedError for a pause to disk."""
+        if not self.memory:
+            raise UnsupportedError("memory: this local engine pauses in memory only")
 
 
 def parse(model: type[BodyT], raw: bytes) -> BodyT:
@@ -126,7 +167,10 @@ def detail(sandbox: Sandbox, limits: Limits, domain: str) -> dict[str, Any]:
         "domain": domain,
         "envdAccessToken": sandbox.identity.access_token,
         "allowInternetAccess": False,
-        "lifecycle": {"onTimeout": sandbox.order.on_timeout.value, "autoResume": False},
+        "lifecycle": {
+            "onTimeout": sandbox.order.on_timeout.value,
+            "autoResume": sandbox.order.auto_resume,
+        },
     }
 
 

@@ -30,6 +30,7 @@ from local.sandboxes.sandbox import Sandbox
 log = structlog.get_logger(__name__)
 
 _MAX_BODY = 1024 * 1024
+_NOT_OFFERED = ("/templates", "/v2/templates", "/v3/templates", "/snapshots", "/volumes", "/teams")
 _STATUSES: dict[type[errors.EngineError], int] = {
     errors.InvalidError: 400,
     errors.UnauthenticatedError: 401,
@@ -93,10 +94,13 @@ class ControlPlane:
                 ("DELETE", one, self._kill),
                 ("POST", f"(?P<v2>/v2)?{one}/connect", self._connect),
                 ("POST", f"{one}/resume", self._connect),
+                ("POST", f"{one}/pause", self._pause),
                 ("POST", f"{one}/timeout", self._timeout),
                 ("POST", f"{one}/refreshes", self._timeout_refresh),
                 ("GET", f"{one}/metrics", self._metrics),
                 ("GET", f"(/v2)?{one}/logs", self._logs),
+                ("PUT", f"{one}/network", self._network),
+                ("POST", f"{one}/(?P<what>snapshots|fork)", self._not_offered),
             )
         ]
 
@@ -137,7 +141,7 @@ class ControlPlane:
             match = pattern.match(path)
             if match and verb == method:
                 return handler, match
-        if path.startswith(("/templates", "/v2/templates", "/v3/templates", "/volumes", "/teams")):
+        if path.startswith(_NOT_OFFERED):
             raise errors.UnsupportedError(f"{path}: this local engine does not offer that")
         raise errors.NotFoundError(f"no route for {method} {path}")
 
@@ -194,8 +198,14 @@ class ControlPlane:
             else self._defaults.legacy_timeout
         )
         seconds = default if asked.timeout is None else asked.timeout
-        sandbox = self._engine.connect(request.path["id"], seconds)
-        return Answer(200, bodies.created(sandbox, self._domain))
+        asked.refuse_the_impossible()
+        sandbox, resumed = self._engine.connect(request.path["id"], seconds)
+        return Answer(201 if resumed else 200, bodies.created(sandbox, self._domain))
+
+    async def _pause(self, request: Request) -> Answer:
+        bodies.parse(bodies.Pause, request.body).refuse_the_impossible()
+        self._engine.pause(request.path["id"])
+        return Answer(204)
 
     async def _timeout(self, request: Request) -> Answer:
         asked = bodies.parse(bodies.Timeout, request.body)
@@ -209,7 +219,17 @@ class ControlPlane:
 
     async def _metrics(self, request: Request) -> Answer:
         measured = await self._engine.metrics(request.path["id"])
-        return Answer(200, [bodies.metrics(measured, self._engine.caps.limits)])
+        limits = self._engine.caps.limits
+        return Answer(200, [bodies.metrics(measured, limits)] if measured is not None else [])
+
+    async def _network(self, request: Request) -> Answer:
+        self._engine.get(request.path["id"])
+        bodies.parse(bodies.Network, request.body).refuse_the_impossible()
+        return Answer(204)
+
+    async def _not_offered(self, request: Request) -> Answer:
+        self._engine.get(request.path["id"])
+        raise errors.UnsupportedError(f"{request.path['what']}: this local engine has none yet")
 
     async def _logs(self, request: Request) -> Answer:
         self._engine.get(request.path["id"])

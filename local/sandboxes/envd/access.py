@@ -33,7 +33,7 @@ _CODES: dict[type[errors.EngineError], Code] = {
 
 def sandbox_of(engine: Engine, headers: Mapping[str, str]) -> Sandbox:
     """The sandbox that the router named, if the caller holds its token."""
-    sandbox = engine.get(headers.get("e2b-sandbox-id", ""))
+    sandbox = engine.running(headers.get("e2b-sandbox-id", ""))
     check_token(sandbox, headers.get("x-access-token", ""))
     return sandbox
 

@@ -33,7 +33,7 @@ class EnvdApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         try:
-            self._engine.get(scope["target"].sandbox_id)
+            self._engine.running(scope["target"].sandbox_id)
         except errors.SandboxNotFoundError:
             await not_found(scope, send)
             return

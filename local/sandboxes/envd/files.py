@@ -50,7 +50,7 @@ class FilesEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         try:
-            sandbox = self._engine.get(scope["target"].sandbox_id)
+            sandbox = self._engine.running(scope["target"].sandbox_id)
             self._authenticate(sandbox, scope, query)
             if scope["method"] == "GET":
                 await _download(sandbox, scope, query, send)

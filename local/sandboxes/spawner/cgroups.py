@@ -90,8 +90,10 @@ class Cgroups:
                 gone = False
         return gone
 
-    def freeze(self, sandbox: str, frozen: bool) -> bool:
+    def freeze(self, sandbox: str, *, frozen: bool) -> bool:
         """Stop, or let run, every process of a sandbox; False where the kernel has no freezer."""
+        if not self.available:
+            return False
         if self.version == 2:
             return _try(self.roots["memory"] / sandbox / "cgroup.freeze", "1" if frozen else "0")
         if "freezer" not in self.roots:

@@ -88,6 +88,7 @@ class Spawner:
     def _end(self, pid: int) -> None:
         """Kill process 1 of the jail: then the monitor's own end says that all of it is gone."""
         if pid in self._jails:
+            self._groups.freeze(self._jails[pid].name, frozen=False)  # the frozen can't die
             with contextlib.suppress(ProcessLookupError):
                 os.kill(_first_process(pid) or pid, signal.SIGKILL)
 

@@ -232,3 +232,9 @@ async def test_the_v1_routes_work_and_live_15_seconds_by_default(engine: Running
         assert (await client.get(f"{path}/logs")).json()["logs"] == []
         assert (await client.delete(path)).status_code == 204
         assert (await client.delete(path)).status_code == 404
+
+
+async def test_network_rules_may_only_close_what_is_closed(sandbox: AsyncSandbox) -> None:
+    await sandbox.update_network({"deny_out": ["0.0.0.0/0"]})
+    with pytest.raises(SandboxException, match="loopback"):
+        await sandbox.update_network({"allow_out": ["example.com"]})

@@ -66,7 +66,7 @@ def test_version_one_gets_its_caps_and_its_processes(tmp_path: Path) -> None:
     files(groups.roots["freezer"] / "box", freezer__state="", cgroup__procs="")
     groups.create("box", LIMITS)
     groups.join("box")
-    assert groups.freeze("box", True)
+    assert groups.freeze("box", frozen=True)
 
     def read(controller: str, name: str) -> str:
         return (groups.roots[controller] / "box" / name).read_text()
