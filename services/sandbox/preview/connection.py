@@ -96,13 +96,15 @@ class Connection:
 
     def _content(self, request: Request, place: str, status: int) -> None:
         kind = media_type(place)
+        # Before the file is read: what changes after it must not count as shown.
+        version = self._folder.fresh_version() if request.wants_page else ""
         with open(place, "rb") as file:
             info = os.fstat(file.fileno())
             tag = f"{info.st_mtime_ns:x}-{info.st_size:x}"
             headers = {"Content-Type": kind, "Last-Modified": date(info.st_mtime)}
             if kind.startswith("text/html") and request.wants_page:
-                html = pages.with_script(file.read())
-                self._entity(request, status, headers, f'"{tag}-live"', len(html), html)
+                html = pages.with_script(file.read(), version)
+                self._entity(request, status, headers, f'"{tag}-{version}"', len(html), html)
             else:
                 self._entity(request, status, headers, f'"{tag}"', info.st_size, file)
 
@@ -145,7 +147,8 @@ class Connection:
             begin += len(chunk)
 
     def _page(self, request: Request, status: int, html: bytes, headers: dict[str, str]) -> None:
-        body = pages.with_script(html) if request.wants_page else html
+        version = self._folder.fresh_version()
+        body = pages.with_script(html, version) if request.wants_page else html
         self._send(
             request,
             status,

@@ -23,7 +23,8 @@ def stream(client: socket.socket, folder: Folder) -> None:
     try:
         client.sendall(head(200, _HEADERS, None, keep=False))
         with folder.changed:
-            seen, version = folder.count, folder.version
+            seen = folder.count
+        version = folder.fresh_version()
         client.sendall(f"retry: 500\nevent: version\ndata: {version}\n\n".encode())
         while True:
             seen = _next(client, folder, seen)

@@ -22,17 +22,17 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
         self.changed = threading.Condition()
-        # Differs from one run of this server to the next: a page that comes back to another run reloads.
-        self._run = f"{time.time_ns():x}"
         self._log: list[list[str]] = []
         self._watchers = 0
         self._watching = False
         self.count = 0
+        """How many changes were seen while somebody watched."""
+        self.version = ""
+        """Of the files after the last of them."""
 
-    @property
-    def version(self) -> str:
-        """Differs whenever the files do."""
-        return f"{self._run}.{self.count}"
+    def fresh_version(self) -> str:
+        """Of the files as they are now."""
+        return _version(self.snapshot())
 
     def since(self, count: int) -> list[str]:
         """The paths that have changed after this many changes."""
@@ -88,6 +88,7 @@ class Folder:
             with self.changed:
                 if differing:
                     self.count += 1
+                    self.version = _version(now)
                     self._log = [*self._log[1 - REMEMBERED :], sorted(differing)]
                     self.changed.notify_all()
                 if not self._watchers:
@@ -96,3 +97,8 @@ class Folder:
             before = now
             # A large project is looked at less often: never more than a tenth of one processor.
             time.sleep(max(POLL_SECONDS, cost * 10))
+
+
+def _version(files: Snapshot) -> str:
+    """Differs whenever the files do, and between two runs of this server."""
+    return f"{hash(frozenset(files.items())) & (2**64 - 1):x}"

@@ -29,14 +29,15 @@
     next.onload = next.onerror = () => link.remove();
     link.after(next);
   };
-  let version = null;
+  // Of the files that this page was made from: what changed since, before anybody listened, is not missed.
+  let version = new URL(document.currentScript.src).search.slice(1);
   const events = new EventSource("/__sandwright/events");
   events.addEventListener("version", (event) => {
-    if (version !== null && version !== event.data) reload();
-    version = event.data;
+    if (version !== event.data) reload();
   });
   events.addEventListener("change", (event) => {
     const { version: now, paths } = JSON.parse(event.data);
+    if (version === now) return;
     version = now;
     const sheets = paths.map((path) => path.endsWith(".css") ? sheet(path) : undefined);
     if (sheets.length && sheets.every(Boolean)) sheets.forEach(swap);

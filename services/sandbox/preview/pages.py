@@ -10,7 +10,6 @@ import os
 from .text import html_text, quoted
 
 OURS = "/__sandwright/"
-TAG = f'<script src="{OURS}live.js" async></script>'.encode()
 SHOWN = 200
 
 
@@ -38,12 +37,13 @@ def welcome(pages: list[str]) -> bytes:
     return page("No front page yet", "There is no index.html. These pages are there:", listed)
 
 
-def with_script(html: bytes) -> bytes:
-    """A page with our script at the end of its body."""
+def with_script(html: bytes, version: str) -> bytes:
+    """A page with our script at the end of its body; ``version`` tells it which files it shows."""
+    tag = f'<script src="{OURS}live.js?{version}" async></script>'.encode()
     if html.startswith((b"\xff\xfe", b"\xfe\xff")):
         return html  # UTF-16: our tag would not be one
     lower = html.lower()
     at = lower.rfind(b"</body")
     if at < 0:
         at = lower.rfind(b"</html")
-    return html + TAG if at < 0 else html[:at] + TAG + html[at:]
+    return html + tag if at < 0 else html[:at] + tag + html[at:]
