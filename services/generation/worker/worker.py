@@ -27,7 +27,7 @@ from services.generation.worker.writes import Writes
 _log = structlog.get_logger(__name__)
 _SERVICE = "generation"
 # A process that drains waits so long for files under way; what is later is written again by who goes on.
-_SETTLE_SECONDS = 5.0
+_DRAIN_SECONDS = 5.0
 INTERNAL = Failure("INTERNAL", "The platform met an error of its own.")
 
 
@@ -159,7 +159,7 @@ class Worker:
             failure = Failure(exc.reason, exc.message)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the user is told that it is over
             failure = self._unexpected(exc)
-        await self._settle()
+        await self._settle(self._around.settings.peer_patience_seconds)
         return failure or Outcome.FINISHED
 
     async def _stopped(self, attempt: asyncio.Task[Failure | None], why: Stop) -> Outcome:
@@ -167,17 +167,18 @@ class Worker:
         await asyncio.gather(attempt, return_exceptions=True)
         if why is Stop.LOST:
             raise LeaseLost
-        await self._settle()
         if why is Stop.CANCELLED:
+            await self._settle(self._around.settings.peer_patience_seconds)
             return Outcome.CANCELLED
+        await self._settle(_DRAIN_SECONDS)
         await self.lease.give_back()
         _log.info("given back", generation=self._job.generation_id)
         return Outcome.LEFT
 
-    async def _settle(self) -> None:
-        """Files under way arrive, and a turn that was cut is booked."""
+    async def _settle(self, seconds: float) -> None:
+        """Files under way arrive, at most so late, and a turn that was cut is booked."""
         try:
-            async with asyncio.timeout(_SETTLE_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._writes.settle()
         except (TimeoutError, ServiceError) as exc:
             _log.warning("a file did not arrive", error=type(exc).__name__)

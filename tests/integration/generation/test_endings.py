@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
 from kit.testing import eventually
@@ -18,7 +19,7 @@ from tests.fixtures.scripted_model import Answer, done, page, refused
 async def edit(person: Person, path: str, content: bytes) -> None:
     """As a user does by hand."""
 
-    async def steps():
+    async def steps() -> AsyncIterator[projects_pb2.PutFilesRequest]:
         yield projects_pb2.PutFilesRequest(
             header=projects_pb2.PutFilesHeader(project_id=person.project_id)
         )
@@ -30,9 +31,9 @@ async def edit(person: Person, path: str, content: bytes) -> None:
 
 
 async def cancel(person: Person, generation_id: str) -> pb.Generation:
-    return await person.stub().CancelGeneration(
-        pb.CancelGenerationRequest(generation_id=generation_id)
-    )
+    request = pb.CancelGenerationRequest(generation_id=generation_id)
+    found: pb.Generation = await person.stub().CancelGeneration(request)
+    return found
 
 
 async def until(person: Person, generation_id: str, name: str) -> None:

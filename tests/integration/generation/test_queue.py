@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import grpc
 import pytest
@@ -12,7 +13,7 @@ from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import kinds
-from tests.fixtures.scripted_model import Answer, page
+from tests.fixtures.scripted_model import Answer, Body, page
 
 
 def hold(world: World) -> asyncio.Event:
@@ -20,7 +21,7 @@ def hold(world: World) -> asyncio.Event:
     gate = asyncio.Event()
     inner = world.model.otherwise
 
-    def answer(body: dict) -> Answer:
+    def answer(body: Body) -> Answer:
         if len(body["messages"]) > 1:
             return inner(body)
         return Answer().wait(gate).write("index.html", "<p>x").stop("tool_use")
@@ -34,7 +35,7 @@ async def statuses(world: World) -> list[str]:
     return [row["status"] for row in rows]
 
 
-async def details(call) -> tuple[grpc.StatusCode, str]:
+async def details(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value.code(), str(caught.value.details())
@@ -127,7 +128,9 @@ async def test_the_same_key_gives_the_same_generation(world: World) -> None:
 
 
 @pytest.mark.parametrize("change", [{"prompt": "Other"}, {"model": "claude-opus-5-5"}])
-async def test_the_same_key_for_something_else_is_a_conflict(world: World, change) -> None:
+async def test_the_same_key_for_something_else_is_a_conflict(
+    world: World, change: dict[str, str]
+) -> None:
     person = await world.user()
     await person.start("Same", idempotency_key="key-1")
     fields = {"prompt": "Same", **change}

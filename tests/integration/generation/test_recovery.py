@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -20,6 +21,7 @@ from kit.errors import Unavailable
 from kit.testing import eventually, free_port
 from protos.generation.v1 import generation_pb2 as pb
 from protos.generation.v1 import generation_pb2_grpc
+from protos.projects.v1 import projects_pb2
 from services.generation.model import TextDelta
 from services.generation.repository import Queue
 from services.generation.worker.journal import Journal, LeaseLost
@@ -58,7 +60,7 @@ POINTS = {
 
 @pytest.mark.parametrize(("answers", "point"), POINTS.values(), ids=POINTS.keys())
 async def test_a_killed_worker_s_generation_goes_on_with_another(
-    world: World, answers: list, point: str
+    world: World, answers: list[Callable[[], Answer]], point: str
 ) -> None:
     world.model.script = [answer() for answer in answers]
     person = await world.user()
@@ -181,7 +183,7 @@ async def test_a_worker_whose_lease_was_taken_writes_nothing_and_stops(world: Wo
 
 async def test_every_write_of_a_stale_worker_is_refused(world: World) -> None:
     await world.replicas.pop(0).stop()
-    replica = await world.replica(workers=1)
+    await world.replica(workers=1)
     blocker, person = await world.user(), await world.user()
     world.model.script = [stuck()]
     await blocker.start()
@@ -214,7 +216,26 @@ async def test_every_write_of_a_stale_worker_is_refused(world: World) -> None:
         assert (row["last_sequence"], row["restarts"]) == (1, 0)
     finally:
         await database.close()
-    assert replica
+
+
+async def test_lost_database_connections_do_not_lose_the_generation(world: World) -> None:
+    gate = asyncio.Event()
+    world.model.script = [
+        Answer().text("a").wait(gate).write("index.html", "<p>x").stop("tool_use"),
+        page(),
+        done(),
+    ]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: seen(world, generation_id, "text_delta"))
+    await world.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = current_user AND pid <> pg_backend_pid()"
+    )
+    gate.set()
+    events = await person.checked(generation_id)
+    assert kinds(events)[-1] == "succeeded"
+    assert await person.paths() == ["index.html"]
 
 
 async def test_a_sandbox_service_that_restarts_does_not_fail_the_generation(world: World) -> None:
@@ -236,8 +257,6 @@ async def test_a_sandbox_service_that_stays_away_fails_it_in_words(world: World)
 
 
 async def test_a_generation_of_a_deleted_project_ends_and_disappears(world: World) -> None:
-    from protos.projects.v1 import projects_pb2
-
     world.model.script = [stuck("file")]
     person, other = await world.user(), await world.user()
     kept = await other.start()
@@ -249,7 +268,7 @@ async def test_a_generation_of_a_deleted_project_ends_and_disappears(world: Worl
     await person.user.projects.DeleteProject(request)
     await eventually(lambda: world.model.left == 1)
     for generation_id in (running, waiting):
-        await eventually(lambda one=generation_id: _gone(person, one))
+        await eventually(partial(_gone, person, generation_id))
 
     async def ended() -> bool:
         rows = await world.rows("SELECT 1 FROM generations WHERE status IN ('queued', 'running')")
@@ -302,6 +321,7 @@ async def process(world: World, port: int) -> AsyncIterator[psutil.Popen]:
         with suppress(psutil.NoSuchProcess):
             child.kill()
         await asyncio.to_thread(child.wait)
+        child.stderr.close()
 
 
 async def test_a_process_killed_in_the_middle_is_taken_over_by_the_next(world: World) -> None:

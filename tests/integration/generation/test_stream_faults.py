@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -23,7 +25,9 @@ CUTS = {
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS.keys())
-async def test_a_cut_turn_is_asked_again_with_the_same_prefix(world: World, cut) -> None:
+async def test_a_cut_turn_is_asked_again_with_the_same_prefix(
+    world: World, cut: Callable[[], Answer]
+) -> None:
     world.model.script = [cut(), page(), done()]
     person = await world.user()
     events = await person.checked(await person.start())
@@ -243,8 +247,6 @@ async def test_a_file_can_be_deleted(world: World) -> None:
 
 
 async def test_a_silent_model_counts_as_cut(world: World) -> None:
-    import asyncio
-
     await world.replicas[0].stop()
     world.replicas.clear()
     await world.replica(model_read_timeout_seconds=0.3)
