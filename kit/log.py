@@ -23,11 +23,16 @@ def configure(service: str, form: Literal["json", "console"], level: str) -> Non
     if form == "json":
         shared.append(_with_service(service))
         render: list[Processor] = [
-            structlog.processors.dict_tracebacks,
+            # Never the local variables, which hold passwords, prompts and files.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(),
         ]
     else:
-        render = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        colors = sys.stderr.isatty()
+        render = [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
