@@ -15,7 +15,7 @@ class Settings(BaseSettings):
         default=None, description="the only key let in; unset lets every caller in"
     )
     tokens_per_second: float = Field(
-        default=300, ge=0, le=1_000_000, description="speed of each answer; 0 is as fast as it goes"
+        default=600, ge=0, le=1_000_000, description="speed of each answer; 0 is as fast as it goes"
     )
     first_token_delay_ms: int = Field(
         default=40, ge=0, le=60_000, description="wait before an answer's first token"
