@@ -37,7 +37,7 @@ from local.sandboxes import errors
 from local.sandboxes.engine import Engine
 from local.sandboxes.envd.access import sandbox_of, translated, user_of
 from local.sandboxes.envd.streams import deadline_of, follow, keepalive_seconds
-from local.sandboxes.processes import Command, Process
+from local.sandboxes.process import Command, Process
 from local.sandboxes.sandbox import Sandbox
 
 _SIGKILL, _SIGTERM = 9, 15

@@ -11,7 +11,7 @@ from typing import Literal
 from e2b.envd.process.process_pb import ProcessEvent
 from protobuf import Oneof
 
-from local.sandboxes.processes import Ended, Event, Output, Process
+from local.sandboxes.process import Ended, Event, Output, Process
 
 _KEEPALIVE_SECONDS = 90.0
 

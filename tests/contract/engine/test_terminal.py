@@ -56,6 +56,8 @@ async def test_control_keys_reach_the_foreground_job(sandbox: AsyncSandbox) -> N
     await sandbox.pty.send_stdin(terminal.pid, b"echo st''ill here\n")
     await screen.until(b"still here")
     assert await sandbox.pty.kill(terminal.pid)
+    with pytest.raises(CommandExitException):
+        await terminal.wait()
     assert not await sandbox.pty.kill(terminal.pid)
 
 

@@ -1,0 +1,171 @@
+"""The engine's end of an agent that may have been taken over."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from local.sandboxes import errors
+from local.sandboxes.agent import frames
+from local.sandboxes.agent_link import AgentLink
+from local.sandboxes.files import Files
+
+
+class Peer:
+    """An agent that says whatever a test wants."""
+
+    def __init__(self) -> None:
+        ours, self.socket = socket.socketpair()
+        self.events: list[list[bytes]] = []
+        self._event = asyncio.Event()
+        self.lost = asyncio.Event()
+        self.why = ""
+        self.link = AgentLink(ours, self._on_event, self._on_lost)
+
+    def _on_event(self, fields: list[bytes]) -> None:
+        self.events.append(fields)
+        self._event.set()
+
+    async def heard(self, count: int) -> None:
+        """Wait for so many events in all."""
+        while len(self.events) < count:
+            self._event.clear()
+            await asyncio.wait_for(self._event.wait(), 10)
+
+    def _on_lost(self, why: str) -> None:
+        self.why = why
+        self.lost.set()
+
+    async def asked(self) -> tuple[int, list[bytes]]:
+        """The next request."""
+        loop = asyncio.get_running_loop()
+        self.socket.setblocking(False)
+        ((number, kind, _, fields),) = frames.Reader().feed(
+            await loop.sock_recv(self.socket, 65536)
+        )
+        assert kind == frames.REQUEST
+        return number, fields
+
+    def say(self, data: bytes, descriptors: list[int] | None = None) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors or []))
+        self.socket.sendmsg([data], [rights] if descriptors else [])
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[Peer]:
+    made = Peer()
+    yield made
+    made.link.close()
+    made.socket.close()
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_an_answer_and_its_parts_come_back_together(peer: Peer) -> None:
+    asking = asyncio.create_task(peer.link.ask("list", "a"))
+    number, fields = await peer.asked()
+    assert fields == [b"list", b"a"]
+    peer.say(frames.frame(number, frames.MORE, [b"1", b"2"]))
+    peer.say(frames.frame(number, frames.OK, [b"3"]))
+    assert (await asking).fields == [b"1", b"2", b"3"]
+
+
+async def test_an_error_is_one_of_the_engines_own(peer: Peer) -> None:
+    asking = asyncio.create_task(peer.link.ask("stat"))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.ERROR, [b"not_found", b"no such thing"]))
+    with pytest.raises(errors.NotFoundError, match="no such thing"):
+        await asking
+    asking = asyncio.create_task(peer.link.ask("stat"))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.ERROR, [b"made up", b"\xff"]))
+    with pytest.raises(errors.InternalError):
+        await asking
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\xff" * 100,
+        frames.frame(7, frames.OK, [b"nobody asked"]),
+        frames.frame(7, 200, []),
+        frames.frame(0, frames.REQUEST, []),
+    ],
+)
+async def test_what_breaks_the_protocol_ends_the_jail(peer: Peer, said: bytes) -> None:
+    asking = asyncio.create_task(peer.link.ask("stat"))
+    await peer.asked()
+    peer.say(said)
+    await asyncio.wait_for(peer.lost.wait(), 10)
+    assert "protocol" in peer.why
+    with pytest.raises(errors.UnavailableError):
+        await asking
+    with pytest.raises(errors.UnavailableError):
+        await peer.link.ask("stat")
+
+
+async def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
+    before = open_descriptors()
+    peer.say(frames.frame(0, frames.EVENT, [b"ready"], 2), [0, 0])
+    await peer.heard(1)
+    assert open_descriptors() == before
+    asking = asyncio.create_task(peer.link.ask("stat"))
+    number, _ = await peer.asked()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    peer.say(frames.frame(number, frames.OK, [], 1), [0])
+    peer.say(frames.frame(0, frames.EVENT, [b"after"]))
+    await peer.heard(2)
+    assert open_descriptors() == before
+    for _ in range(5):
+        peer.say(frames.frame(0, frames.EVENT, [])[:1], [0] * 4)
+    await asyncio.wait_for(peer.lost.wait(), 10)
+    assert open_descriptors() < before
+
+
+async def test_a_file_that_is_none_is_refused_and_closed(peer: Peer) -> None:
+    read, write = os.pipe()
+    before = open_descriptors()
+
+    async def open_it() -> None:
+        async with Files(peer.link).reading("user", "f"):
+            raise AssertionError("a pipe passed for a file")
+
+    opening = asyncio.create_task(open_it())
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.OK, [b"/f", b"0", b"0"], 1), [read])
+    with pytest.raises(errors.InternalError):
+        await opening
+    assert open_descriptors() == before
+    os.close(read)
+    os.close(write)
+
+
+async def test_a_request_larger_than_the_socket_waits_for_room(peer: Peer) -> None:
+    asking = asyncio.create_task(peer.link.ask("start", b"x" * 3_000_000))
+    loop = asyncio.get_running_loop()
+    peer.socket.setblocking(False)
+    reader = frames.Reader()
+    got: list[tuple[int, int, int, list[bytes]]] = []
+    while not got:
+        await asyncio.sleep(0)
+        got = reader.feed(await loop.sock_recv(peer.socket, 65536))
+    assert got[0][3] == [b"start", b"x" * 3_000_000]
+    peer.say(frames.frame(got[0][0], frames.OK, []))
+    await asking
+    with pytest.raises(errors.InvalidError, match="too large"):
+        await peer.link.ask("start", bytes(frames.MAX_BODY + 1))
+
+
+async def test_a_hang_up_is_seen_before_the_loop_comes_to_it(peer: Peer) -> None:
+    assert not peer.link.hung_up()
+    peer.socket.close()
+    assert peer.link.hung_up()
