@@ -11,8 +11,7 @@ from google.protobuf import descriptor_pool
 
 from kit.auth.tokens import ServiceIdentity
 from kit.context import current_principal, request_id
-from kit.interceptors.principal import KEY as AUTHORIZATION
-from kit.interceptors.request_id import KEY as REQUEST_ID
+from kit.metadata import AUTHORIZATION, REQUEST_ID
 from kit.methods import MethodPolicy, policy_from, policy_of
 from kit.settings import DeadlineSettings
 from protos.options.v1 import options_pb2

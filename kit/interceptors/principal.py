@@ -5,10 +5,9 @@ from __future__ import annotations
 from kit.auth.tokens import Verifier
 from kit.context import Principal, set_principal
 from kit.errors import PermissionDenied, Unauthenticated
+from kit.metadata import AUTHORIZATION
 from kit.methods import MethodPolicy
 from protos.options.v1 import options_pb2
-
-KEY = "authorization"
 
 
 async def admit(
@@ -36,7 +35,7 @@ async def _checked(
 
 
 def _bearer(metadata: dict[str, str | bytes]) -> str:
-    value = metadata.get(KEY)
+    value = metadata.get(AUTHORIZATION)
     if not isinstance(value, str) or not value:
         raise Unauthenticated("no token was given", reason="TOKEN_MISSING")
     scheme, _, token = value.partition(" ")

@@ -74,7 +74,7 @@ def _messages(
         ),
     )
     yield pb.WriteFilesRequest(header=header)
-    for step in steps:
+    for step in [*steps, files_pb2.FileOperation(end=files_pb2.WriteEnd())]:
         yield pb.WriteFilesRequest(operation=step)
 
 

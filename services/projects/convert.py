@@ -28,7 +28,7 @@ from services.projects.model import (
     VersionCause,
     WriteResult,
 )
-from services.projects.service.upload import Step
+from services.projects.service.upload import End, Step
 from services.projects.service.versions import CommitRequest
 
 _STATUS_MESSAGES = {
@@ -180,6 +180,8 @@ def step(message: files_pb2.FileOperation) -> Step:
                 checked_path(message.rename.to_path, "to_path"),
                 _expected(message.rename),
             )
+        case "end":
+            return End()
         case _:
             return message.chunk
 

@@ -132,7 +132,7 @@ def _assembled(
     for close in (channel.close, database.close, locks.close, vendor.close):
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
-    app.resources.push_async_callback(lifecycle.finish)
+    app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
     return Parts(app, vendor, lifecycle, sweep, follower)
 
 

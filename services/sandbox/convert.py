@@ -28,7 +28,7 @@ from services.sandbox.model import (
     StoredFile,
     Written,
 )
-from services.sandbox.service.intake import Begin, Message
+from services.sandbox.service.intake import Begin, End, Message
 
 _STATUSES = {
     Status.CREATING: sandbox_pb2.SANDBOX_STATUS_CREATING,
@@ -166,6 +166,8 @@ def step(message: files_pb2.FileOperation) -> Message:
                 checked_path(message.rename.to_path, "to_path"),
                 _expected(message.rename),
             )
+        case "end":
+            return End()
         case _:
             return message.chunk
 

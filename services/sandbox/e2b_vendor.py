@@ -94,6 +94,8 @@ class E2bVendor(SandboxVendor):
             "sandbox_url": access.sandbox_url or None,
             "domain": access.domain or None,
             "request_timeout": access.timeout_seconds,
+            # Whatever E2B_DEBUG says: it would leave the control plane out.
+            "debug": False,
         }
         self._http = httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False)
         # Connecting costs a request to the control plane; what it answers stays true as long as the sandbox lives.

@@ -52,13 +52,16 @@ class Locks:
         self._turns: dict[str, _Turn] = {}
 
     @asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[Lock]:
-        """Waits until the lock is free. Raises ``Unavailable`` where the database does not answer."""
+    async def hold(self, name: str, *, look_every: float = _LONGEST_WAIT) -> AsyncIterator[Lock]:
+        """Waits until the lock is free, looking at least so often (seconds).
+
+        Raises ``Unavailable`` where the database does not answer.
+        """
         turn = self._turns.setdefault(name, _Turn(asyncio.Lock()))
         turn.users += 1
         try:
             async with turn.lock:
-                lock = await self._acquire(name)
+                lock = await self._acquire(name, look_every)
                 try:
                     yield lock
                 finally:
@@ -74,14 +77,14 @@ class Locks:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._connection.close(timeout=1)
 
-    async def _acquire(self, name: str) -> Lock:
+    async def _acquire(self, name: str, look_every: float) -> Lock:
         wait = _FIRST_WAIT
         while True:
             connection = await self._try(name)
             if connection is not None:
                 return Lock(connection)
             await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+            wait = min(wait * 2, look_every)
 
     async def _try(self, name: str) -> asyncpg.Connection | None:
         """The connection that has the lock now; ``None`` where another process has it."""

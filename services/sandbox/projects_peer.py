@@ -174,8 +174,9 @@ async def _put_messages(
             for begin in range(0, step.content.size, CHUNK_BYTES):
                 chunk = step.content.piece(begin, CHUNK_BYTES)
                 yield projects_pb2.PutFilesRequest(operation=files_pb2.FileOperation(chunk=chunk))
-    # The end of the stream is what makes it take effect.
+    # The end is what makes it take effect.
     await ready.wait()
+    yield projects_pb2.PutFilesRequest(operation=files_pb2.FileOperation(end=files_pb2.WriteEnd()))
 
 
 def _operation(step: Step) -> files_pb2.FileOperation:

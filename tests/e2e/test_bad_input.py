@@ -64,7 +64,7 @@ CASES = [
     Bad("NUL in a path", "PUT", P + "/sandbox/files/a%00b", 400, "path", content=b"x"),
     Bad("backslash in a path", "PUT", P + "/sandbox/files/a%5Cb", 400, "path", "backslash", content=b"x"),
     Bad("long path", "PUT", P + "/sandbox/files/" + "x/" * 600 + "y", 400, "path", "1024", content=b"x"),
-    Bad("file over the limit", "PUT", P + "/sandbox/files/big.bin", 400, "content", str(10 * MIB), content=b"x" * (10 * MIB + 1)),
+    Bad("file over the limit", "PUT", P + "/sandbox/files/big.bin", 400, "path", str(10 * MIB), content=b"x" * (10 * MIB + 1)),
     Bad("unknown route", "GET", "/api/nothing", 404, ""),
     Bad("wrong method", "DELETE", "/api/projects", 405, ""),
 ]  # fmt: skip

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/files/v1/files.proto\x12\x13sandwright.files.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x01\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x05\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n\rFileOperation\x12+\n\x03put\x18\x01 \x01(\x0b\x32\x1c.sandwright.files.v1.FilePutH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x12\x31\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1f.sandwright.files.v1.FileDeleteH\x00\x12\x31\n\x06rename\x18\x04 \x01(\x0b\x32\x1f.sandwright.files.v1.FileRenameH\x00\x42\x12\n\toperation\x12\x05\xbaH\x02\x08\x01\"o\n\x07\x46ilePut\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x36\n\x0f\x65xpected_sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"o\n\nFileDelete\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x33\n\x0f\x65xpected_sha256\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"\x91\x01\n\nFileRename\x12\x1d\n\tfrom_path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x1b\n\x07to_path\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x33\n\x0f\x65xpected_sha256\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"\x83\x01\n\x0bWriteOrigin\x12,\n\rgeneration_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x18@2\x0c^[a-z0-9-]*$\x12\x16\n\x05\x65poch\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12.\n\x0coperation_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x18\x80\x01\x32\x0e^[\\x21-\\x7e]*$\"S\n\x0bWriteResult\x12-\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1e.sandwright.files.v1.FileEntry\x12\x15\n\rdeleted_paths\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bprotos/files/v1/files.proto\x12\x13sandwright.files.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x01\n\tFileEntry\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x05\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12.\n\nupdated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x02\n\rFileOperation\x12+\n\x03put\x18\x01 \x01(\x0b\x32\x1c.sandwright.files.v1.FilePutH\x00\x12\x1a\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@H\x00\x12\x31\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1f.sandwright.files.v1.FileDeleteH\x00\x12\x31\n\x06rename\x18\x04 \x01(\x0b\x32\x1f.sandwright.files.v1.FileRenameH\x00\x12,\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1d.sandwright.files.v1.WriteEndH\x00\x42\x12\n\toperation\x12\x05\xbaH\x02\x08\x01\"o\n\x07\x46ilePut\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x36\n\x0f\x65xpected_sha256\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{64})?$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"o\n\nFileDelete\x12\x18\n\x04path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x33\n\x0f\x65xpected_sha256\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"\x91\x01\n\nFileRename\x12\x1d\n\tfrom_path\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x1b\n\x07to_path\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01(\x80\x08\x12\x33\n\x0f\x65xpected_sha256\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$H\x00\x88\x01\x01\x42\x12\n\x10_expected_sha256\"\n\n\x08WriteEnd\"\x83\x01\n\x0bWriteOrigin\x12,\n\rgeneration_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x18@2\x0c^[a-z0-9-]*$\x12\x16\n\x05\x65poch\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12.\n\x0coperation_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x18\x80\x01\x32\x0e^[\\x21-\\x7e]*$\"S\n\x0bWriteResult\x12-\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x1e.sandwright.files.v1.FileEntry\x12\x15\n\rdeleted_paths\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,15 +60,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FILEENTRY']._serialized_start=115
   _globals['_FILEENTRY']._serialized_end=244
   _globals['_FILEOPERATION']._serialized_start=247
-  _globals['_FILEOPERATION']._serialized_end=457
-  _globals['_FILEPUT']._serialized_start=459
-  _globals['_FILEPUT']._serialized_end=570
-  _globals['_FILEDELETE']._serialized_start=572
-  _globals['_FILEDELETE']._serialized_end=683
-  _globals['_FILERENAME']._serialized_start=686
-  _globals['_FILERENAME']._serialized_end=831
-  _globals['_WRITEORIGIN']._serialized_start=834
-  _globals['_WRITEORIGIN']._serialized_end=965
-  _globals['_WRITERESULT']._serialized_start=967
-  _globals['_WRITERESULT']._serialized_end=1050
+  _globals['_FILEOPERATION']._serialized_end=503
+  _globals['_FILEPUT']._serialized_start=505
+  _globals['_FILEPUT']._serialized_end=616
+  _globals['_FILEDELETE']._serialized_start=618
+  _globals['_FILEDELETE']._serialized_end=729
+  _globals['_FILERENAME']._serialized_start=732
+  _globals['_FILERENAME']._serialized_end=877
+  _globals['_WRITEEND']._serialized_start=879
+  _globals['_WRITEEND']._serialized_end=889
+  _globals['_WRITEORIGIN']._serialized_start=892
+  _globals['_WRITEORIGIN']._serialized_end=1023
+  _globals['_WRITERESULT']._serialized_start=1025
+  _globals['_WRITERESULT']._serialized_end=1108
 # @@protoc_insertion_point(module_scope)

@@ -61,8 +61,8 @@ class FileEntry(message.Message):
 
 @typing.final
 class FileOperation(message.Message):
-    """One step of a write. A put is followed by the chunks of its content; it ends with the next put, delete or rename, or with the
-    stream. All steps of one stream take effect together or not at all.
+    """One step of a write. A put is followed by the chunks of its content; it ends with the next step that is no chunk. The last
+    step is an end. All steps of one stream take effect together or not at all.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -71,6 +71,7 @@ class FileOperation(message.Message):
     CHUNK_FIELD_NUMBER: builtins.int
     DELETE_FIELD_NUMBER: builtins.int
     RENAME_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
     chunk: builtins.bytes
     """Continues the content of the last put."""
     @builtins.property
@@ -85,6 +86,10 @@ class FileOperation(message.Message):
     def rename(self) -> FileRename:
         """Gives a file another path."""
 
+    @builtins.property
+    def end(self) -> WriteEnd:
+        """Everything has been sent. Without it nothing takes effect: a lost connection can look like the end of a stream."""
+
     def __init__(
         self,
         *,
@@ -92,12 +97,13 @@ class FileOperation(message.Message):
         chunk: builtins.bytes = ...,
         delete: FileDelete | None = ...,
         rename: FileRename | None = ...,
+        end: WriteEnd | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "delete", b"delete", "operation", b"operation", "put", b"put", "rename", b"rename"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "delete", b"delete", "end", b"end", "operation", b"operation", "put", b"put", "rename", b"rename"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "delete", b"delete", "operation", b"operation", "put", b"put", "rename", b"rename"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk", "delete", b"delete", "end", b"end", "operation", b"operation", "put", b"put", "rename", b"rename"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = typing.Literal["put", "chunk", "delete", "rename"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = typing.Literal["put", "chunk", "delete", "rename", "end"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -182,6 +188,21 @@ class FileRename(message.Message):
     _WhichOneofReturnType__expected_sha256: _TypeAlias = typing.Literal["expected_sha256"]  # noqa: Y015
     _WhichOneofArgType__expected_sha256: _TypeAlias = typing.Literal["_expected_sha256", b"_expected_sha256"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sha256) -> _WhichOneofReturnType__expected_sha256 | None: ...
+
+@typing.final
+class WriteEnd(message.Message):
+    """The end of a write."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class WriteOrigin(message.Message):

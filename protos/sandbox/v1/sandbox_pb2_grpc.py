@@ -140,7 +140,8 @@ class SandboxServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UploadSandboxFile(self, request_iterator, context):
-        """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is made.
+        """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is
+        made. The metadata x-content-length, where it is given, says how many bytes must come: fewer change nothing.
         Errors: INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming the field and the limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -57,7 +57,8 @@ class SandboxServiceStub:
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
     """
     UploadSandboxFile: grpc.StreamUnaryMultiCallable[sandbox_pb2.UploadSandboxFileRequest, files_pb2.FileEntry]
-    """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is made.
+    """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is
+    made. The metadata x-content-length, where it is given, says how many bytes must come: fewer change nothing.
     Errors: INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming the field and the limit.
     """
     DeleteSandboxFile: grpc.UnaryUnaryMultiCallable[sandbox_pb2.DeleteSandboxFileRequest, empty_pb2.Empty]
@@ -104,7 +105,8 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
     """
     UploadSandboxFile: aio.StreamUnaryMultiCallable[sandbox_pb2.UploadSandboxFileRequest, files_pb2.FileEntry]  # type: ignore[assignment]
-    """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is made.
+    """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is
+    made. The metadata x-content-length, where it is given, says how many bytes must come: fewer change nothing.
     Errors: INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming the field and the limit.
     """
     DeleteSandboxFile: aio.UnaryUnaryMultiCallable[sandbox_pb2.DeleteSandboxFileRequest, empty_pb2.Empty]  # type: ignore[assignment]
@@ -184,7 +186,8 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[sandbox_pb2.UploadSandboxFileRequest],
         context: _ServicerContext,
     ) -> typing.Union[files_pb2.FileEntry, abc.Awaitable[files_pb2.FileEntry]]:
-        """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is made.
+        """Writes one of the project's files, into the sandbox and into the store. The first message names it. Where the project has no sandbox one is
+        made. The metadata x-content-length, where it is given, says how many bytes must come: fewer change nothing.
         Errors: INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming the field and the limit.
         """
 

@@ -20,7 +20,13 @@ from services.projects.model import (
     RenameStep,
 )
 
-Step = PutStep | DeleteStep | RenameStep | bytes
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Everything has been sent."""
+
+
+Step = PutStep | DeleteStep | RenameStep | End | bytes
 """What one message of a write brings; bytes go on with the last put."""
 _MEMORY_BYTES = 1024 * 1024
 
@@ -49,6 +55,7 @@ class Upload:
         self._hash = hashlib.sha256()
         self._begin = 0
         self._offsets: dict[str, int] = {}
+        self._ended = False
         self.operations: list[Operation] = []
         """The complete steps, in order; all of them after ``finish``."""
 
@@ -65,10 +72,15 @@ class Upload:
 
     def accept(self, step: Step) -> None:
         """Takes what one message brings. Raises ``Invalid`` or ``QuotaExceeded`` as soon as a limit is passed."""
+        if self._ended:
+            raise Invalid.field("operation.end", "must be the last step")
         if isinstance(step, bytes):
             self._continue(step)
             return
-        self.finish()
+        self._close()
+        if isinstance(step, End):
+            self._ended = True
+            return
         self._steps += 1
         if self._steps > self._limits.write_steps:
             raise QuotaExceeded(
@@ -82,6 +94,11 @@ class Upload:
             self.operations.append(step)
 
     def finish(self) -> None:
+        """Raises ``Invalid`` where the end has not come: what was sent may be a part."""
+        if not self._ended:
+            raise Invalid.field("operation.end", "must be the last step: the write is not complete")
+
+    def _close(self) -> None:
         """No more content comes for the last put."""
         if self._open is None:
             return

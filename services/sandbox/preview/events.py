@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from .folder import Folder
-from .http import head
+from .http import Refused, head
 from .text import json_text
 
 KEEPALIVE_SECONDS = 15.0
@@ -18,8 +18,9 @@ _HEADERS = {
 
 
 def stream(client: socket.socket, folder: Folder) -> None:
-    """Tells what changes until the client leaves: ``OSError``."""
-    folder.watch()
+    """Tells what changes until the client leaves: ``OSError``. Raises ``Refused`` where too many listen."""
+    if not folder.watch():
+        raise Refused(503)
     try:
         client.sendall(head(200, _HEADERS, None, keep=False))
         with folder.changed:

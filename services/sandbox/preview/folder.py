@@ -11,6 +11,7 @@ import time
 
 POLL_SECONDS = 0.1
 REMEMBERED = 64
+MAX_WATCHERS = 64
 
 Snapshot = dict[str, tuple[int, int]]
 """Modification time (ns) and size of each file by its path in the folder."""
@@ -40,15 +41,18 @@ class Folder:
         recent = self._log[-behind:] if behind else []
         return sorted({path for paths in recent for path in paths})
 
-    def watch(self) -> None:
-        """One page more looks on. Nobody scans the folder while there is none."""
+    def watch(self) -> bool:
+        """One page more looks on, false where there are too many. Nobody scans the folder while there is none."""
         with self.changed:
+            if self._watchers == MAX_WATCHERS:
+                return False
             self._watchers += 1
             if not self._watching:
                 self._watching = True
                 # Taken now: what changes before the thread begins is a change.
                 before = self.snapshot()
                 threading.Thread(target=self._scan, args=(before,), daemon=True).start()
+            return True
 
     def unwatch(self) -> None:
         """One page less."""

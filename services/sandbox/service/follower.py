@@ -21,6 +21,7 @@ from services.sandbox.service.writing import Writing
 _log = structlog.get_logger(__name__)
 _CURSOR = "projects"
 _RETRY_SECONDS = 0.5
+_TURN_SECONDS = 2.0
 _AT_ONCE = 8
 
 
@@ -61,7 +62,7 @@ class Follower:
     async def _follow_always(self) -> None:
         while True:
             try:
-                async with self._locks.hold("following projects"):
+                async with self._locks.hold("following projects", look_every=_TURN_SECONDS):
                     await self._follow()
             except ServiceError as exc:
                 _log.info("following again", reason=exc.reason)

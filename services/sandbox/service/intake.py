@@ -30,7 +30,12 @@ class Begin:
     expected_sha256: str | None = None
 
 
-Message = Begin | Delete | Rename | bytes
+@dataclass(frozen=True, slots=True)
+class End:
+    """Everything has been sent."""
+
+
+Message = Begin | Delete | Rename | End | bytes
 """What one message of a write brings; bytes go on with the last file that began."""
 
 
@@ -45,6 +50,7 @@ class Intake:
         self._size = 0
         self._total = 0
         self._steps: list[Step] = []
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -60,10 +66,15 @@ class Intake:
 
     def accept(self, message: Message) -> None:
         """Takes what one message brings. Raises ``Invalid`` or ``QuotaExceeded`` as soon as a limit is passed."""
+        if self._ended:
+            raise Invalid.field("operation.end", "must be the last step")
         if isinstance(message, bytes):
             self._continue(message)
             return
         self._finish()
+        if isinstance(message, End):
+            self._ended = True
+            return
         if len(self._steps) >= self._limits.write_steps:
             raise QuotaExceeded(
                 f"one write has at most {self._limits.write_steps} steps",
@@ -76,8 +87,9 @@ class Intake:
             self._steps.append(message)
 
     def steps(self) -> list[Step]:
-        """All steps, once everything has arrived."""
-        self._finish()
+        """All steps. Raises ``Invalid`` where the end has not come: what was sent may be a part."""
+        if not self._ended:
+            raise Invalid.field("operation.end", "must be the last step: the write is not complete")
         return self._steps
 
     def _begin(self, message: Begin) -> None:

@@ -174,9 +174,13 @@ class Lifecycle:
         except ServiceError as exc:
             _log.warning("not ended yet", sandbox=sandbox.sandbox_id, error=exc.reason)
 
-    async def finish(self) -> None:
-        """Waits for the sandboxes that are being made."""
-        await asyncio.gather(*self._making, return_exceptions=True)
+    async def finish(self, seconds: float) -> None:
+        """Gives the sandboxes that are being made so long, then gives them up."""
+        if self._making:
+            _, late = await asyncio.wait(self._making, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _claim(
         self, project_id: str, owner_id: str, generation_id: str, waited_for: str

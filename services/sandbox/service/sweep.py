@@ -52,7 +52,7 @@ class Sweep:
                 await asyncio.wait_for(stopping.wait(), seconds * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
 
     async def once(self) -> None:
-        """One sweep. A part that fails is told and does not keep the others from their work."""
+        """One sweep."""
         parts: list[Callable[[], Awaitable[None]]] = [
             self._close_expired,
             self._close_abandoned,
@@ -62,10 +62,7 @@ class Sweep:
             self._forget_old,
         ]
         for part in parts:
-            try:
-                await part()
-            except Exception as exc:  # noqa: BLE001 - told, and tried again: nobody else is there to do it
-                _log.warning("sweep failed in part", part=part.__name__, exc_info=exc)
+            await _tried(part.__name__, part())
 
     async def _close_expired(self) -> None:
         async with self._database.begin() as connection:
@@ -91,7 +88,7 @@ class Sweep:
             rows = await Repository(connection).by_ids(names)
         for one in listed:
             if _unknown(one, rows):
-                await self._end_unknown(one)
+                await _tried("end", self._end_unknown(one))
         present = {one.vendor_id for one in listed}
         for sandbox in expected:
             if sandbox.vendor_id not in present and not await self._vendor.exists(
@@ -113,11 +110,19 @@ class Sweep:
             found = await Repository(connection).all_unsettled()
         for sandbox in found:
             with acting_for(sandbox.owner_id, "sandbox"):
-                await self._writing.align(sandbox.project_id, sandbox.owner_id)
+                await _tried("align", self._writing.align(sandbox.project_id, sandbox.owner_id))
 
     async def _forget_old(self) -> None:
         async with self._database.begin() as connection:
             await Repository(connection).forget_old(_OLD_DAYS)
+
+
+async def _tried(what: str, work: Awaitable[None]) -> None:
+    """One failure is told, and does not keep the others from their turn."""
+    try:
+        await work
+    except Exception as exc:  # noqa: BLE001 - tried again by the next sweep
+        _log.warning("sweep failed in part", part=what, exc_info=exc)
 
 
 def _unknown(one: Listed, rows: dict[str, Sandbox]) -> bool:

@@ -107,15 +107,16 @@ class Writing:
         return entry is not None and entry.kind is not Kind.DIRECTORY
 
     async def align(self, project_id: str, owner_id: str) -> None:
-        """Brings the project's sandbox, where one runs, in line with the store."""
+        """Brings the project's sandbox, where one runs and is unsettled, in line with the store."""
         async with (
             asyncio.timeout(self._timeout_seconds),
             self._locks.hold(_lock_name(project_id)) as lock,
         ):
             async with self._database.begin() as connection:
                 sandbox = await Repository(connection).running(project_id, owner_id)
-                if sandbox is None or not await Repository(connection).unsettle(sandbox.sandbox_id):
-                    return
+            # A write that had its turn before may have settled it.
+            if sandbox is None or not sandbox.unsettled:
+                return
             try:
                 await self._filling.align(await self._lifecycle.connect(sandbox), project_id)
             except SandboxLost:

@@ -26,6 +26,8 @@ async def edit(person: Person, path: str, content: bytes) -> None:
         put = files_pb2.FileOperation(put=files_pb2.FilePut(path=path))
         yield projects_pb2.PutFilesRequest(operation=put)
         yield projects_pb2.PutFilesRequest(operation=files_pb2.FileOperation(chunk=content))
+        end = files_pb2.FileOperation(end=files_pb2.WriteEnd())
+        yield projects_pb2.PutFilesRequest(operation=end)
 
     await person.user.internal.PutFiles(steps())
 

@@ -21,7 +21,7 @@ from kit.testing import free_port
 from protos.projects.v1 import accounts_pb2, accounts_pb2_grpc, projects_pb2, projects_pb2_grpc
 from services.projects.app import build, prepare
 from tests.fixtures.postgres import DatabaseUrls, Postgres
-from tests.fixtures.project_files import put, sha256
+from tests.fixtures.project_files import END, put, sha256
 from tests.fixtures.projects import PASSWORD, projects_settings
 
 ROOT = Path(__file__).parents[3]
@@ -101,7 +101,7 @@ def _requests(project_id: str, content: bytes) -> list[projects_pb2.PutFilesRequ
     header = projects_pb2.PutFilesHeader(project_id=project_id)
     return [
         projects_pb2.PutFilesRequest(header=header),
-        *(projects_pb2.PutFilesRequest(operation=s) for s in put("photo.jpg", content)),
+        *(projects_pb2.PutFilesRequest(operation=s) for s in [*put("photo.jpg", content), END]),
     ]
 
 

@@ -18,6 +18,7 @@ from protos.projects.v1 import projects_pb2
 from tests.fixtures.postgres import DatabaseUrls
 from tests.fixtures.project_files import (
     CHUNK,
+    END,
     commit,
     delete,
     list_files,
@@ -116,7 +117,8 @@ async def test_a_stream_that_breaks_off_writes_nothing(user: TestUser, project_i
 
     async def endless() -> AsyncIterator[projects_pb2.PutFilesRequest]:
         async for message in messages(project_id, put("index.html", b"half")):
-            yield message
+            if not message.operation.HasField("end"):
+                yield message
         begun.set()
         await asyncio.Event().wait()
 
@@ -341,6 +343,8 @@ def _malformed() -> dict[str, list[projects_pb2.PutFilesRequest]]:
     chunk = [files_pb2.FileOperation(chunk=b"x")]
     return {
         "nothing at all": [],
+        "no end": [header, *steps(put("f", b"x"))],
+        "something after the end": [header, *steps(put("f", b"x"), [END], put("g", b"x"))],
         "no header": steps(put("f", b"x")),
         "two headers": [header, *steps(put("f", b"x")), header],
         "an empty message": [header, projects_pb2.PutFilesRequest()],

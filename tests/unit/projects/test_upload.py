@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kit.errors import Invalid, QuotaExceeded
 from services.projects.model import DeleteStep, Put, PutStep, RenameStep
-from services.projects.service.upload import Limits, Upload
+from services.projects.service.upload import End, Limits, Upload
 
 LIMITS = Limits(file_bytes=100, project_files=9, project_bytes=150, write_steps=3)
 
@@ -26,6 +26,7 @@ def test_content_comes_back_as_it_arrived(files: list[list[bytes]]) -> None:
             upload.accept(_put(f"{number}"))
             for piece in pieces:
                 upload.accept(piece)
+        upload.accept(End())
         upload.finish()
         for operation, pieces in zip(upload.operations, files, strict=True):
             whole = b"".join(pieces)
@@ -42,6 +43,7 @@ def test_content_beyond_memory_comes_back_too() -> None:
         upload.accept(_put("a"))
         for number in range(5):
             upload.accept(bytes([number]) * 600_000)
+        upload.accept(End())
         upload.finish()
         (operation,) = upload.operations
         assert isinstance(operation, Put)
@@ -81,6 +83,7 @@ def test_a_write_is_told_from_any_other() -> None:
         with Upload(LIMITS) as upload:
             for step in steps:
                 upload.accept(step)
+            upload.accept(End())
             upload.finish()
             return upload.sha256()
 
@@ -97,3 +100,20 @@ def test_a_write_is_told_from_any_other() -> None:
     }
     assert len(different) == 9
     assert fingerprint(_put("a"), b"xy") == fingerprint(_put("a"), b"x", b"y")
+
+
+def test_a_write_without_an_end_may_be_a_part_and_is_refused() -> None:
+    with Upload(LIMITS) as upload:
+        upload.accept(_put("a"))
+        upload.accept(b"half")
+        with pytest.raises(Invalid):
+            upload.finish()
+
+
+def test_nothing_follows_the_end() -> None:
+    for step in (_put("b"), b"x", End()):
+        with Upload(LIMITS) as upload:
+            upload.accept(_put("a"))
+            upload.accept(End())
+            with pytest.raises(Invalid):
+                upload.accept(step)

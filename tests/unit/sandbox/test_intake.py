@@ -6,7 +6,7 @@ import pytest
 
 from kit.errors import Invalid, QuotaExceeded
 from services.sandbox.model import Content, Delete, Put, Rename
-from services.sandbox.service.intake import Begin, Intake, Limits
+from services.sandbox.service.intake import Begin, End, Intake, Limits
 
 LIMITS = Limits(file_bytes=10, write_bytes=15, write_steps=3)
 
@@ -18,7 +18,7 @@ def content(step: object) -> bytes:
 
 def test_steps_come_out_in_order_with_their_content() -> None:
     with Intake(LIMITS) as intake:
-        for message in (Begin("a", "f" * 64), b"12", b"", b"34", Delete("b"), Begin("c")):
+        for message in (Begin("a", "f" * 64), b"12", b"", b"34", Delete("b"), Begin("c"), End()):
             intake.accept(message)
         first, second, third = intake.steps()
         assert (content(first), content(third)) == (b"1234", b"")
@@ -31,6 +31,7 @@ def test_content_may_be_read_by_several_at_once() -> None:
     with Intake(LIMITS) as intake:
         intake.accept(Begin("a"))
         intake.accept(b"0123456789")
+        intake.accept(End())
         (step,) = intake.steps()
         assert isinstance(step, Put)
         assert isinstance(step.content, Content)
@@ -71,6 +72,24 @@ def test_temporary_files_go_with_the_write() -> None:
     with Intake(Limits(10**6, 10**6, 3)) as intake:
         intake.accept(Begin("a"))
         intake.accept(b"x" * 500_000)
+        intake.accept(End())
         (step,) = intake.steps()
     assert isinstance(step, Put)
     assert step.content.file.closed
+
+
+def test_a_write_without_an_end_may_be_a_part_and_is_refused() -> None:
+    with Intake(LIMITS) as intake:
+        intake.accept(Begin("a"))
+        intake.accept(b"half")
+        with pytest.raises(Invalid):
+            intake.steps()
+
+
+def test_nothing_follows_the_end() -> None:
+    for message in (Begin("b"), b"x", End()):
+        with Intake(LIMITS) as intake:
+            intake.accept(Begin("a"))
+            intake.accept(End())
+            with pytest.raises(Invalid):
+                intake.accept(message)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -256,3 +258,14 @@ def test_listeners_hear_what_changed(preview: Preview) -> None:
         (preview.folder / "index.html").unlink()
         told = next(line for line in lines if line.startswith("data"))
         assert '"paths":["index.html"]' in told
+
+
+def test_too_many_listeners_do_not_keep_pages_from_being_shown(preview: Preview) -> None:
+    preview.put("index.html", PAGE)
+    with ExitStack() as stack:
+        for _ in range(64):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", preview.port)))
+            client.sendall(b"GET /__sandwright/events HTTP/1.1\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+        assert httpx.get(f"{preview.url}/__sandwright/events").status_code == 503
+        assert httpx.get(preview.url).content == PAGE
