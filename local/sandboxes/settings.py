@@ -21,7 +21,7 @@ class Settings(BaseSettings):
         description="What follows `{port}-{id}.` in a sandbox's host names; `localhost:PORT` if empty.",
     )
     data_dir: Path = Field(
-        default=Path(".data/sandboxes"), description="State and the engine's lock."
+        default=Path(".sandwright/sandboxes"), description="State and the engine's lock."
     )
     api_key: str = Field(default="", description="The only key accepted; empty accepts any key.")
 

@@ -181,3 +181,6 @@ class Spawning:
             log.warning("the spawner did not end in time", pid=self._process.pid)
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
+        if self.lost:  # tidying up is its work, which it can't do any more
+            await asyncio.to_thread(self.groups.clear)
+            self.groups.remove()

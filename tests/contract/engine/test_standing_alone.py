@@ -57,15 +57,25 @@ def jails_of(engine: RunningEngine) -> list[psutil.Process]:
         return []
 
 
-def groups_of(engine: RunningEngine) -> list[Path]:
-    """The control groups of an engine's sandboxes, in every hierarchy."""
+def roots_of(engine: RunningEngine) -> list[Path]:
+    """The engine's own control groups, one in every hierarchy."""
     name = hashlib.sha256(str(engine.data_dir.resolve()).encode()).hexdigest()[:12]
     return [
         Path(folder, child)
         for folder, children, _ in os.walk("/sys/fs/cgroup")
         for child in children
-        if folder.endswith(f"/sandboxes-{name}")
+        if child == f"sandboxes-{name}"
     ]
+
+
+def groups_of(engine: RunningEngine) -> list[Path]:
+    """The control groups of an engine's sandboxes, in every hierarchy."""
+    return [Path(root, child) for root in roots_of(engine) for child in folders_in(root)]
+
+
+def folders_in(root: Path) -> list[str]:
+    """Without the races of iterating over what is being removed."""
+    return next(os.walk(root), (root, [], []))[1]
 
 
 def descriptors_of(engine: RunningEngine) -> int:
@@ -151,7 +161,7 @@ async def test_fifty_sandboxes_used_and_killed_leave_nothing_behind(tmp_path: Pa
         assert names_in(engine.data_dir) == files
     finally:
         assert engine.stop() == 0
-    assert not groups_of(engine)
+    assert not roots_of(engine)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -210,6 +220,7 @@ async def test_losing_the_spawner_ends_the_engine_and_says_so(tmp_path: Path) ->
     psutil.Process(engine.pid).children()[0].kill()
     assert await asyncio.to_thread(engine.process.wait, 15) == 1
     assert "spawner" in engine.log.read_text()
+    assert not any(root.exists() for root in roots_of(engine))
 
 
 async def test_a_jail_that_dies_in_the_pool_is_not_given_away(tmp_path: Path) -> None:
