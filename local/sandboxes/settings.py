@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -47,8 +47,16 @@ class Settings(BaseSettings):
     bwrap: str = Field(default="bwrap", description="Path or name of bubblewrap.")
     python: str = Field(default="", description="System Python of the jails; found if empty.")
 
-    log_format: Literal["console", "json"] = Field(default="console", description="Log lines.")
-    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_format: Literal["console", "json"] = Field(
+        default="console",
+        validation_alias=AliasChoices("LOCAL_SANDBOXES_LOG_FORMAT", "LOG_FORMAT"),
+        description="Log lines; also read from LOG_FORMAT.",
+    )
+    log_level: str = Field(
+        default="info",
+        validation_alias=AliasChoices("LOCAL_SANDBOXES_LOG_LEVEL", "LOG_LEVEL"),
+        description="debug, info, warning or error; also read from LOG_LEVEL.",
+    )
 
     def public_domain(self, port: int) -> str:
         """The domain of host names when the engine listens on ``port``."""
