@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.testing import eventually
+from services.generation.app import prepare
 from tests.fixtures.engine import RunningEngine
 from tests.fixtures.generation import Person, Platform
 from tests.fixtures.history import kinds
@@ -43,6 +44,7 @@ async def chain(
         running_sandboxes(urls, projects, engine.url) as sandboxes,
     ):
         platform = Platform(urls, key_folder, projects, sandboxes.address, scripted_model)
+        await prepare(platform.settings())
         await platform.replica(peer_patience_seconds=60)
         yield Chain(platform, sandboxes)
         await platform.close()
