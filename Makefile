@@ -28,7 +28,7 @@ demo: setup-run ## Makes a website from a prompt: make demo PROMPT="…" (KEEP=1
 
 .PHONY: test
 test: setup-dev ## Runs all tests
-	@$(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 .PHONY: check
 check: setup-dev ## Formatting, lint, types, import rules, generated files
