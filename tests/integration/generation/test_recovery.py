@@ -257,13 +257,13 @@ async def test_a_sandbox_service_that_stays_away_fails_it_in_words(world: World)
 
 
 async def test_a_generation_of_a_deleted_project_ends_and_disappears(world: World) -> None:
-    world.model.script = [stuck("file")]
     person, other = await world.user(), await world.user()
     kept = await other.start()
+    await other.checked(kept)
+    world.model.script = [stuck("file")]
     running = await person.start()
     waiting = await person.start()
     await eventually(lambda: seen(world, running, "file_written"))
-    await other.checked(kept)
     request = projects_pb2.DeleteProjectRequest(project_id=person.project_id)
     await person.user.projects.DeleteProject(request)
     await eventually(lambda: world.model.left == 1)
