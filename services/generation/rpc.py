@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -74,5 +75,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         await self._generations.get(owner_id, request.generation_id)
         await context.send_initial_metadata(())
         events = self._watch.events(owner_id, request.generation_id, request.after_sequence)
-        async for event in events:
-            yield convert.logged_event(event)
+        # Closed at once when the caller leaves, not when the garbage collector comes by.
+        async with aclosing(events):
+            async for event in events:
+                yield convert.logged_event(event)

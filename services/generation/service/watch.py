@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from kit.db import Database
 from kit.db.listen import Listener, wait
@@ -29,7 +29,7 @@ class Watch:
 
     async def events(
         self, owner_id: str, generation_id: str, after: int
-    ) -> AsyncIterator[LoggedEvent]:
+    ) -> AsyncGenerator[LoggedEvent, None]:
         """Every event behind ``after`` up to the last one of all.
 
         Raises ``NotFound``, and ``Unavailable`` (DRAINING) when this server stops: ask another one for what follows.
