@@ -41,11 +41,16 @@ def test_one_signal_stops_all_and_leaves_no_process_and_no_sandbox(
     stack = start_stack()
     _quickstart(stack)
     processes = stack.tree()
-    postgres = int((stack.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    processes.append(_postgres(stack))
     assert any(process.name() == "bwrap" for process in processes)
     assert stack.stop(number) == 0
     eventually_sync(lambda: not any(_alive(process) for process in processes))
-    assert not psutil.pid_exists(postgres)
+
+
+def _postgres(stack: RunningStack) -> psutil.Process:
+    """The database's server, which is nobody's child."""
+    file = stack.data_dir / "postgres" / "postmaster.pid"
+    return psutil.Process(int(file.read_text().split()[0]))
 
 
 def _alive(process: psutil.Process) -> bool:
@@ -68,13 +73,14 @@ def _quickstart(stack: RunningStack) -> dict[str, str]:
 
 def test_a_supervisor_that_is_killed_takes_its_processes_with_it(start_stack: StackFactory) -> None:
     stack = start_stack()
-    postgres = int((stack.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    postgres = _postgres(stack)
     processes = [process for process in stack.tree() if process.pid != stack.process.pid]
     stack.process.kill()
     stack.process.wait()
     eventually_sync(lambda: not any(_alive(process) for process in processes), seconds=60)
     # The database is nobody's child: it goes on, and the next start finds it.
-    psutil.Process(postgres).terminate()
+    assert _alive(postgres)
+    postgres.terminate()
 
 
 def test_a_port_in_use_is_named_in_one_line(tmp_path: Path) -> None:

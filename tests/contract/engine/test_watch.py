@@ -17,6 +17,7 @@ from e2b import (
     SandboxException,
 )
 
+from kit.testing import eventually_sync
 from tests.fixtures.engine import RunningEngine
 
 
@@ -100,8 +101,13 @@ async def test_the_synchronous_sdk_polls(engine: RunningEngine) -> None:
         handle = sandbox.files.watch_dir(".", recursive=True)
         assert handle.get_new_events() == []
         sandbox.files.write("a/b.txt", "x")
-        events = handle.get_new_events()
-        assert handle.get_new_events() == []
+        events: list[FilesystemEvent] = []
+
+        def told() -> bool:
+            events.extend(handle.get_new_events())
+            return {"a", "a/b.txt"} <= {event.name for event in events}
+
+        eventually_sync(told)
         handle.stop()
         sandbox.kill()
         return events
