@@ -32,7 +32,9 @@ def main() -> int:
 
 def _passes(name: str, command: list[str]) -> bool:
     begun = time.monotonic()
-    print(f"{name:<10} …", end="", flush=True)
+    live = sys.stdout.isatty()
+    if live:
+        print(f"{name:<10} …", end="\r", flush=True)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begun
     print(
