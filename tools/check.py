@@ -37,9 +37,7 @@ def _passes(name: str, command: list[str]) -> bool:
         print(f"{name:<10} …", end="\r", flush=True)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - begun
-    print(
-        f"\r{name:<10} {'ok' if done.returncode == 0 else 'FAILED'} in {seconds:.1f} s", flush=True
-    )
+    print(f"{name:<10} {'ok' if done.returncode == 0 else 'FAILED'} in {seconds:.1f} s", flush=True)
     if done.returncode != 0:
         print(done.stdout + done.stderr)
     return done.returncode == 0
