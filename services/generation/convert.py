@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -34,6 +35,18 @@ def logged_event(logged: LoggedEvent) -> pb.GenerationEvent:
     message.sequence = logged.sequence
     message.created_at.CopyFrom(_time(logged.created_at))
     return message
+
+
+def files_told(payloads: Iterable[bytes]) -> dict[str, str]:
+    """Each path that these events tell of, with its last hash; an empty one where it was deleted."""
+    told: dict[str, str] = {}
+    for payload in payloads:
+        message = pb.GenerationEvent.FromString(payload)
+        if message.HasField("file_written"):
+            told[message.file_written.path] = message.file_written.sha256
+        else:
+            told[message.file_deleted.path] = ""
+    return told
 
 
 def generation(job: Job) -> pb.Generation:

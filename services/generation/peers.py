@@ -59,8 +59,8 @@ class Projects(Protocol):
     async def check(self, project_id: str) -> None:
         """Raises ``NotFound`` where the caller has no such project."""
 
-    async def manifest(self, project_id: str) -> Sequence[FileInfo]:
-        """All files of a project, by path."""
+    async def manifest(self, project_id: str, version: int = 0) -> Sequence[FileInfo]:
+        """All files of a project by path, as they are now or (not 0) in a version."""
 
     async def contents(self, project_id: str, paths: Sequence[str]) -> dict[str, bytes]:
         """The content of some files."""

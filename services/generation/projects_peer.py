@@ -28,12 +28,14 @@ class ProjectsPeer:
         with peer_errors():
             await self._stub.GetProject(pb.GetProjectRequest(project_id=project_id))
 
-    async def manifest(self, project_id: str) -> Sequence[FileInfo]:
+    async def manifest(self, project_id: str, version: int = 0) -> Sequence[FileInfo]:
         """See ``Projects``."""
         found: list[FileInfo] = []
         token = ""
         while True:
-            request = pb.ListFilesRequest(project_id=project_id, page_size=_PAGE, page_token=token)
+            request = pb.ListFilesRequest(
+                project_id=project_id, version=version, page_size=_PAGE, page_token=token
+            )
             with peer_errors():
                 page = await self._stub.ListFiles(request)
             found += [FileInfo(file.path, file.size_bytes, file.sha256) for file in page.files]

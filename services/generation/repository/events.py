@@ -90,6 +90,18 @@ class Events:
         )
         return [LoggedEvent(*row) for row in rows]
 
+    async def of_files(self, generation_id: str) -> list[bytes]:
+        """Payloads of the events that tell of files written and deleted, in order."""
+        rows = await self._connection.execute(
+            sa.select(log.c.payload)
+            .where(
+                (log.c.generation_id == generation_id)
+                & log.c.kind.in_(("file_written", "file_deleted"))
+            )
+            .order_by(log.c.sequence)
+        )
+        return list(rows.scalars())
+
     async def _append(
         self,
         where: sa.ColumnElement[bool],

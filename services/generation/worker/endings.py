@@ -12,17 +12,21 @@ import structlog
 from kit.errors import Conflict, NotFound, ServiceError
 from services.generation.agent.calls import WRITE_FILE
 from services.generation.agent.prompt import title_of
+from services.generation.convert import files_told
 from services.generation.model import (
     Cancelled,
+    Event,
     Failed,
     Failure,
+    FileDeleted,
+    FileWritten,
     Job,
     Sandbox,
     Succeeded,
     Usage,
 )
 from services.generation.peers import Origin, Version
-from services.generation.repository import Transcript
+from services.generation.repository import Events, Transcript
 from services.generation.worker.journal import Journal, LeaseLost
 from services.generation.worker.patience import PASSING, patiently
 from services.generation.worker.surroundings import Surroundings
@@ -58,12 +62,14 @@ class Endings:
             transcript = Transcript(connection, self._job.generation_id)
             count = await transcript.files_written(WRITE_FILE)
         last = Succeeded(version.number, usage, sandbox, count)
-        await self._journal.end(last=last, version=version.number)
+        untold = await self._untold(version.number)
+        await self._journal.end(*untold, last=last, version=version.number)
 
     async def cancel(self, usage: Usage) -> None:
         """What was written becomes the head, marked partial."""
         number = await self._kept(keep_head=False)
-        await self._journal.end(last=Cancelled(number, usage), version=number)
+        untold = await self._untold(number)
+        await self._journal.end(*untold, last=Cancelled(number, usage), version=number)
 
     async def fail(self, failure: Failure, usage: Usage) -> None:
         """The head stays, unless the work is to be kept; what was written stays as a version marked partial."""
@@ -78,7 +84,8 @@ class Endings:
         if not failure.keeps_work:
             await self._discard()
         last = Failed(failure, usage, number)
-        await self._journal.end(last=last, version=number, **values)
+        untold = await self._untold(number)
+        await self._journal.end(*untold, last=last, version=number, **values)
 
     async def _kept(self, *, keep_head: bool) -> int:
         """Number of the partial version, 0 where nothing was written or it can't be kept."""
@@ -105,6 +112,29 @@ class Endings:
             return None
         except Conflict as exc:
             raise LeaseLost from exc
+
+    async def _untold(self, version: int) -> list[Event]:
+        """What the log does not say rightly of the version's files.
+
+        A worker can be lost between a file that arrived and the event about it. The version was made under our epoch,
+        so nothing of that worker's arrives any more.
+        """
+        if self._job.epoch == 1 or not version:
+            return []
+        projects, project_id = self._around.projects, self._job.project_id
+        try:
+            found = await patiently(lambda: projects.manifest(project_id, version), self._patience)
+        except ServiceError as exc:
+            _log.error("files not compared with the log", reason=exc.reason)
+            return []
+        async with self._around.database.begin() as connection:
+            told = files_told(await Events(connection).of_files(self._job.generation_id))
+        files = {file.path: file for file in found}
+        gone = [FileDeleted(path) for path, sha in told.items() if sha and path not in files]
+        changed = [
+            files[path] for path in told if path in files and files[path].sha256 != told[path]
+        ]
+        return [*gone, *(FileWritten(file.path, file.size_bytes, file.sha256) for file in changed)]
 
     async def _discard(self) -> None:
         job, sandboxes = self._job, self._around.sandboxes

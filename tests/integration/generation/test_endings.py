@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 from kit.testing import eventually
-from protos.files.v1 import files_pb2
 from protos.generation.v1 import generation_pb2 as pb
 from protos.projects.v1 import projects_pb2
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import kinds
 from tests.fixtures.scripted_model import Answer, done, page, refused
-
-
-async def edit(person: Person, path: str, content: bytes) -> None:
-    """As a user does by hand."""
-
-    async def steps() -> AsyncIterator[projects_pb2.PutFilesRequest]:
-        yield projects_pb2.PutFilesRequest(
-            header=projects_pb2.PutFilesHeader(project_id=person.project_id)
-        )
-        put = files_pb2.FileOperation(put=files_pb2.FilePut(path=path))
-        yield projects_pb2.PutFilesRequest(operation=put)
-        yield projects_pb2.PutFilesRequest(operation=files_pb2.FileOperation(chunk=content))
-        end = files_pb2.FileOperation(end=files_pb2.WriteEnd())
-        yield projects_pb2.PutFilesRequest(operation=end)
-
-    await person.user.internal.PutFiles(steps())
 
 
 async def cancel(person: Person, generation_id: str) -> pb.Generation:
@@ -75,7 +57,7 @@ async def test_a_failed_first_generation_leaves_an_empty_project_and_no_sandbox(
 async def test_a_failed_follow_up_goes_back_to_what_the_user_had(world: World) -> None:
     person = await world.user()
     await person.checked(await person.start("First"))
-    await edit(person, "notes.txt", b"my own words")
+    await person.edit("notes.txt", b"my own words")
     world.model.script = [page(content="broken"), refused(400)]
     events = await person.checked(await person.start("Second"))
     assert kinds(events)[-1] == "failed"
@@ -112,8 +94,8 @@ async def test_a_follow_up_that_changes_nothing_succeeds_with_the_head(world: Wo
 async def test_a_follow_up_shows_the_project_to_the_model(world: World) -> None:
     person = await world.user()
     await person.checked(await person.start("First"))
-    await edit(person, "logo.png", b"\x89PNG\x00\xff")
-    await edit(person, "data.json", b"\xff\xfe not text")
+    await person.edit("logo.png", b"\x89PNG\x00\xff")
+    await person.edit("data.json", b"\xff\xfe not text")
     await person.checked(await person.start("Make it blue"))
     shown, asked = world.model.requests[-2]["messages"][0]["content"]
     assert asked["text"] == "Make it blue"

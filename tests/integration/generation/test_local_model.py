@@ -59,7 +59,7 @@ async def test_a_follow_up_changes_the_site(local: World) -> None:
 async def test_a_throttled_model_shows_files_while_they_are_written(
     world: World, start_model: Callable[..., ModelServer]
 ) -> None:
-    server = start_model(tokens_per_second=20_000)
+    server = start_model(tokens_per_second=2_000)
     await world.replicas.pop(0).stop()
     await world.replica(anthropic_base_url=server.url, anthropic_api_key=server.api_key)
     person = await world.user()

@@ -124,6 +124,29 @@ async def test_a_worker_lost_while_failing_does_not_end_well(world: World) -> No
     assert len(await person.versions()) == 1
 
 
+async def test_a_file_that_arrived_untold_is_told_by_who_goes_on(world: World) -> None:
+    world.model.script = [
+        Answer().write("a.html", "1").write("b.html", "2").wait(asyncio.Event()),
+        done(),
+    ]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: _written(world, 2))
+    await world.replicas.pop(0).kill()
+    # As a write does whose worker was lost before its event.
+    await person.edit("a.html", b"newer")
+    other = await world.replica()
+    events = await person.checked(generation_id, other)
+    assert kinds(events)[-2:] == ["file_written", "succeeded"]
+    assert events[-2].file_written.path == "a.html"
+    assert events[-2].file_written.size_bytes == len(b"newer")
+
+
+async def _written(world: World, count: int) -> bool:
+    rows = await world.rows("SELECT 1 FROM generation_events WHERE kind = 'file_written'")
+    return len(rows) == count
+
+
 async def test_a_generation_whose_workers_are_always_lost_is_given_up(world: World) -> None:
     world.model.script = [stuck("file")]
     person = await world.user()
