@@ -10,6 +10,8 @@ from pathlib import Path
 
 from local.stack.settings import StackSettings
 
+COMPOSER = "sandwright-composer-1"
+"""How the local model calls itself."""
 # What one process needs and no other may see.
 _PRIVATE = ("E2B_", "ANTHROPIC_", "DATABASE_URL", "AWS_", "GOOGLE_APPLICATION")
 
@@ -127,4 +129,6 @@ def _anthropic(
         {**common, "LOCAL_MODEL_PORT": str(port), "LOCAL_MODEL_API_KEY": key},
         http_health="/health",
     )
-    return {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}, [model]
+    variables = {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}"}
+    # Nobody is told that Claude wrote what the composer wrote.
+    return {"GENERATION_MODEL": COMPOSER, **variables}, [model]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
+import psutil
 import pytest
 from playwright.async_api import Browser
 
@@ -146,5 +148,7 @@ async def test_a_lost_sandbox_is_replaced_and_filled_from_the_store_by_the_next_
 def _end_jails(stack: RunningStack) -> None:
     """Kills every process of every sandbox, as a crash of the host would."""
     for process in stack.tree():
-        if process.name() == "bwrap":
-            process.kill()
+        # Some end with the ones before them.
+        with suppress(psutil.NoSuchProcess):
+            if process.name() == "bwrap":
+                process.kill()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack.plan import Process, plan
+from local.stack.plan import COMPOSER, Process, plan
 from local.stack.ports import taken
 from local.stack.progress import tree
 from local.stack.settings import StackSettings, environment, settings_from
@@ -25,6 +25,7 @@ def test_without_keys_both_stand_ins_run_and_the_services_are_pointed_to_them() 
     assert set(processes) == {"sandboxes", "model", "projects", "sandbox", "generation", "gateway"}
     assert processes["sandbox"].env["E2B_API_URL"] == "http://127.0.0.1:3000"
     assert processes["generation"].env["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:3001"
+    assert processes["generation"].env["GENERATION_MODEL"] == COMPOSER
     key = processes["sandboxes"].env["LOCAL_SANDBOXES_API_KEY"]
     assert processes["sandbox"].env["E2B_API_KEY"] == key
 
