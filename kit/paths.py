@@ -8,6 +8,7 @@ from kit.errors import Invalid
 
 MAX_BYTES = 1024
 MAX_SEGMENT_BYTES = 255
+MAX_FOLDERS = 32
 # The registry of the standard library reads the machine's own files; ours must answer the same everywhere.
 _TYPES = mimetypes.MimeTypes(filenames=())
 for _kind, _ending in (
@@ -55,6 +56,8 @@ def _problem(path: str) -> str | None:
         return "must not hold a control character"
     if "\\" in path:
         return "must not hold a backslash"
+    if path.count("/") > MAX_FOLDERS:
+        return f"must not lie in more than {MAX_FOLDERS} folders"
     return _segment_problem(path.split("/"))
 
 

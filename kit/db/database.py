@@ -19,6 +19,8 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=10,
+            # An error's text goes into the log: what a statement was given stays out of it.
+            hide_parameters=True,
             # A connection that died with a restarted server is replaced before its use, not after an error.
             pool_pre_ping=True,
             connect_args={"server_settings": {"application_name": name}, "timeout": 5},

@@ -34,6 +34,15 @@ class Listener:
                 _log.warning("listening again", channel=self._channel, error=type(exc).__name__)
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def run_until(self, stopping: asyncio.Event) -> None:
+        """Listens until a server drains: what an application has in its background."""
+        task = asyncio.create_task(self.run())
+        try:
+            await stopping.wait()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     @asynccontextmanager
     async def wakeups(self, payload: str) -> AsyncIterator[asyncio.Event]:
         """An event that each notification with this payload sets (``""``: any), and a connection that was lost."""

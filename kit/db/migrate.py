@@ -7,8 +7,29 @@ from pathlib import Path
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from kit.db.database import Database
+from kit.server import StartupError
+from kit.settings import ServerSettings
+
+
+async def prepare(service: str, settings: ServerSettings, folder: Path) -> None:
+    """Brings a service's schema up to date where its settings ask for it.
+
+    Raises ``StartupError`` naming the variable where the database does not answer or refuses.
+    """
+    if not settings.migrate:
+        return
+    database = Database(settings.database_url, pool_size=1, name=f"{service} migrations")
+    try:
+        await migrate(database, folder)
+    except (OSError, DBAPIError) as exc:
+        reason = exc.orig if isinstance(exc, DBAPIError) else exc
+        variable = f"{service.upper()}_DATABASE_URL"
+        raise StartupError(f"{variable}: the schema can't be brought up to date: {reason}") from exc
+    finally:
+        await database.close()
 
 
 async def migrate(database: Database, folder: Path) -> None:

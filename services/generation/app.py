@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from sqlalchemy.exc import DBAPIError
 
 from kit.auth.keys import read_public_keys, read_signing_keys
 from kit.auth.published import PublishedKeys
@@ -18,7 +17,7 @@ from kit.auth.tokens import ServiceIdentity, Verifier
 from kit.channels import open_channel
 from kit.db import Database
 from kit.db.listen import Listener
-from kit.db.migrate import migrate
+from kit.db.migrate import prepare as bring_up_to_date
 from kit.server import Application, StartupError
 from kit.settings import DeadlineSettings
 from protos.generation.v1 import generation_pb2_grpc
@@ -49,18 +48,7 @@ _HOLD_EXTRA_SECONDS = 5.0
 
 async def prepare(settings: GenerationSettings) -> None:
     """Brings the schema up to date. Raises ``StartupError`` where the database does not answer."""
-    if not settings.migrate:
-        return
-    database = Database(settings.database_url, pool_size=1, name="generation migrations")
-    try:
-        await migrate(database, MIGRATIONS)
-    except (OSError, DBAPIError) as exc:
-        reason = exc.orig if isinstance(exc, DBAPIError) else exc
-        raise StartupError(
-            f"GENERATION_DATABASE_URL: the schema can't be brought up to date: {reason}"
-        ) from exc
-    finally:
-        await database.close()
+    await bring_up_to_date("generation", settings, MIGRATIONS)
 
 
 def build(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy.exc import DBAPIError
 
 from kit.auth.keys import SigningKey, public_keys, read_public_keys, read_signing_keys
 from kit.auth.tokens import Verifier
 from kit.db import Database
 from kit.db.listen import Listener
-from kit.db.migrate import migrate
+from kit.db.migrate import prepare as bring_up_to_date
 from kit.server import Application, StartupError
 from protos.projects.v1 import accounts_pb2_grpc, projects_pb2_grpc
 from services.projects.repository.changes import CHANNEL
@@ -50,18 +47,7 @@ class OwnKeys:
 
 async def prepare(settings: ProjectsSettings) -> None:
     """Brings the schema up to date. Raises ``StartupError`` where the database does not answer."""
-    if not settings.migrate:
-        return
-    database = Database(settings.database_url, pool_size=1, name="projects migrations")
-    try:
-        await migrate(database, MIGRATIONS)
-    except (OSError, DBAPIError) as exc:
-        reason = exc.orig if isinstance(exc, DBAPIError) else exc
-        raise StartupError(
-            f"PROJECTS_DATABASE_URL: the schema can't be brought up to date: {reason}"
-        ) from exc
-    finally:
-        await database.close()
+    await bring_up_to_date("projects", settings, MIGRATIONS)
 
 
 def build(settings: ProjectsSettings) -> Application:
@@ -82,7 +68,7 @@ def build(settings: ProjectsSettings) -> Application:
         projects_pb2_grpc.add_ProjectsServiceServicer_to_server,
         ProjectsServicer(_use_cases(settings, database, changes)),
     )
-    app.background.append(_listen(listener, app.stopping))
+    app.background.append(listener.run_until(app.stopping))
     app.resources.push_async_callback(database.close)
     app.resources.callback(passwords.close)
     return app
@@ -133,14 +119,3 @@ def _passwords(settings: ProjectsSettings) -> Passwords:
         threads=settings.password_threads,
         queue=settings.password_queue,
     )
-
-
-async def _listen(listener: Listener, stopping: asyncio.Event) -> None:
-    """Listens until the server drains."""
-    task = asyncio.create_task(listener.run())
-    try:
-        await stopping.wait()
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

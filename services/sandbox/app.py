@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import grpc
-from sqlalchemy.exc import DBAPIError
 
 from kit.auth.keys import read_public_keys, read_signing_keys
 from kit.auth.published import PublishedKeys
@@ -17,7 +14,7 @@ from kit.auth.tokens import ServiceIdentity, Verifier
 from kit.channels import open_channel
 from kit.db import Database
 from kit.db.listen import Listener
-from kit.db.migrate import migrate
+from kit.db.migrate import prepare as bring_up_to_date
 from kit.server import Application, StartupError
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
@@ -58,18 +55,7 @@ class Parts:
 
 async def prepare(settings: SandboxSettings) -> None:
     """Brings the schema up to date. Raises ``StartupError`` where the database does not answer."""
-    if not settings.migrate:
-        return
-    database = Database(settings.database_url, pool_size=1, name="sandbox migrations")
-    try:
-        await migrate(database, MIGRATIONS)
-    except (OSError, DBAPIError) as exc:
-        reason = type(exc.orig or exc).__name__ if isinstance(exc, DBAPIError) else str(exc)
-        raise StartupError(
-            f"SANDBOX_DATABASE_URL: can't bring the schema up to date: {reason}"
-        ) from exc
-    finally:
-        await database.close()
+    await bring_up_to_date("sandbox", settings, MIGRATIONS)
 
 
 def build(settings: SandboxSettings, vendor: SandboxVendor | None = None) -> Application:
@@ -124,7 +110,7 @@ def _assembled(
         sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(use)
     )
     app.background += [
-        _listen(listener, app.stopping),
+        listener.run_until(app.stopping),
         sweep.run(settings.sweep_seconds, app.stopping),
         follower.run(app.stopping),
     ]
@@ -145,14 +131,3 @@ def _creation_limits(settings: SandboxSettings) -> CreationLimits:
         attempt_seconds=settings.attempt_seconds,
         preview_timeout_seconds=settings.preview_timeout_seconds,
     )
-
-
-async def _listen(listener: Listener, stopping: asyncio.Event) -> None:
-    """Listens until the server drains."""
-    task = asyncio.create_task(listener.run())
-    try:
-        await stopping.wait()
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -46,6 +46,7 @@ def test_an_ordinary_path_is_taken_as_it_is(path: str) -> None:
         ("x" * 256, "255 bytes"),
         ("/".join(["x" * 200] * 6), f"{MAX_BYTES} bytes"),
         ("\ud800", "Unicode"),
+        ("/".join(["a"] * 34), "32 folders"),
     ],
 )
 def test_a_bad_path_is_refused_with_the_field_and_the_rule(path: str, says: str) -> None:
