@@ -50,7 +50,7 @@ class Child:
             code = await self._run_once()
             if self._stopping.is_set():
                 return
-            if code == BAD_SETTING:
+            if code == BAD_SETTING and not self.was_ready:
                 raise BadSetting(f"{self.process.name} can't start: its last line above says why")
             if not self.was_ready and self.restarts >= MOST_DEATHS_AT_START:
                 raise BadSetting(f"{self.process.name} can't start ({_cause(code)})")

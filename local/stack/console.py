@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +30,9 @@ def printer(stream: TextIO) -> Say:
         prefix = f"{name:<{_WIDTH}} │"
         if coloured:
             prefix = f"\033[{_COLOURS.get(name, '0')}m{prefix}\033[0m"
-        print(prefix, line, file=stream, flush=True)
+        # A terminal that was closed must not end what it showed.
+        with suppress(OSError):
+            print(prefix, line, file=stream, flush=True)
 
     return say
 

@@ -7,10 +7,11 @@ import os
 import secrets
 from pathlib import Path
 
+import asyncpg
 import orjson
 
 from kit.db.bootstrap import bootstrap
-from local.stack.child import Say
+from local.stack.child import BadSetting, Say
 from local.stack.postgres import EmbeddedPostgres
 from local.stack.settings import StackSettings
 
@@ -32,16 +33,24 @@ class StackDatabase:
             return await self._start_embedded()
         urls = {name: getattr(self._settings, f"{name}_database_url") for name in SERVICES}
         if self._settings.admin_database_url:
-            await bootstrap(self._settings.admin_database_url, urls)
+            try:
+                await bootstrap(self._settings.admin_database_url, urls)
+            except (OSError, asyncpg.PostgresError) as exc:
+                raise BadSetting(f"setting ADMIN_DATABASE_URL: {exc}") from exc
         return urls
 
     async def watch(self) -> None:
         """Starts the embedded server again whenever it is gone. Returns at once where there is none."""
         while self._embedded is not None:
             await asyncio.sleep(0.5)
-            if not self._embedded.is_running():
-                self._say("supervisor", "postgres died; starting it again")
-                await asyncio.to_thread(self._embedded.restart)
+            embedded = self._embedded
+            if embedded.is_running():
+                continue
+            self._say("supervisor", "postgres died; starting it again")
+            try:
+                await asyncio.to_thread(embedded.restart)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, it is told and tried again
+                self._say("supervisor", f"postgres can't be started: {exc}; trying again")
 
     def stop(self) -> None:
         """Stops the embedded server."""

@@ -13,7 +13,14 @@ from local.stack.settings import StackSettings
 COMPOSER = "sandwright-composer-1"
 """How the local model calls itself."""
 # What one process needs and no other may see.
-_PRIVATE = ("E2B_", "ANTHROPIC_", "DATABASE_URL", "AWS_", "GOOGLE_APPLICATION")
+_PRIVATE = (
+    "E2B_",
+    "ANTHROPIC_",
+    "DATABASE_URL",
+    "AWS_",
+    "GOOGLE_APPLICATION",
+    "LOCAL_SANDBOXES_API_KEY",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def plan(
     keys: Path,
 ) -> list[Process]:
     """The processes in the order in which they start. ``database_urls`` are by service."""
-    public = {k: v for k, v in environment.items() if not any(mark in k for mark in _PRIVATE)}
+    public = {k: v for k, v in environment.items() if not _private(k)}
     common = {
         **public,
         "PYTHONUNBUFFERED": "1",
@@ -85,6 +92,10 @@ def plan(
             tier=3,
         ),
     ]
+
+
+def _private(variable: str) -> bool:
+    return variable.endswith("_PASSWORD") or any(mark in variable for mark in _PRIVATE)
 
 
 def _e2b(

@@ -49,7 +49,10 @@ class EmbeddedPostgres:
 
     def is_running(self) -> bool:
         """Whether the server's process is there."""
-        return psutil.pid_exists(self.pid) and self.process.status() != psutil.STATUS_ZOMBIE
+        try:
+            return bool(self.process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
 
     def restart(self) -> None:
         """Starts a server that died."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 
 from local.stack.child import BadSetting
 from local.stack.console import fail, printer
@@ -15,7 +16,7 @@ from local.stack.supervisor import NotReady
 
 
 async def run(settings: StackSettings, environment: dict[str, str]) -> None:
-    """Runs until SIGINT or SIGTERM; a second one ends everything at once."""
+    """Runs until SIGINT, SIGTERM or SIGHUP; a second one ends everything at once."""
     stack = Stack(settings, environment, printer(sys.stdout))
     asked = stop_signal(stack)
     begun = asyncio.get_running_loop().time()
@@ -33,12 +34,13 @@ async def run(settings: StackSettings, environment: dict[str, str]) -> None:
             explained(working)
     finally:
         working.cancel()
-        print("stopping …", flush=True)
+        with suppress(OSError):
+            print("stopping …", flush=True)
         await stack.stop()
 
 
 def stop_signal(stack: Stack) -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets; the second one kills the stack."""
+    """An event that the first signal to stop sets; the second one kills the stack."""
     asked = asyncio.Event()
 
     def ask() -> None:
@@ -46,7 +48,7 @@ def stop_signal(stack: Stack) -> asyncio.Event:
             stack.kill()
         asked.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, ask)
     return asked
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Self
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,6 +33,24 @@ class StackSettings(BaseModel):
     projects_database_url: str = ""
     sandbox_database_url: str = ""
     generation_database_url: str = ""
+
+    @model_validator(mode="after")
+    def _all_urls_or_none(self) -> Self:
+        urls = {
+            "PROJECTS_DATABASE_URL": self.projects_database_url,
+            "SANDBOX_DATABASE_URL": self.sandbox_database_url,
+            "GENERATION_DATABASE_URL": self.generation_database_url,
+        }
+        named = {**urls, "ADMIN_DATABASE_URL": self.admin_database_url}
+        missing = [name for name, url in urls.items() if not url]
+        if any(named.values()) and missing:
+            raise ValueError(
+                f"{missing[0]} is missing: a database of your own needs all three URLs"
+            )
+        for name, url in named.items():
+            if url and not url.startswith("postgresql+asyncpg://"):
+                raise ValueError(f"{name} must begin with postgresql+asyncpg://")
+        return self
 
     @property
     def data_dir(self) -> Path:
@@ -72,5 +91,6 @@ def settings_from(known: dict[str, str]) -> StackSettings:
     except ValidationError as exc:
         for problem in exc.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in problem["loc"]).upper()
-            print(f"setting {name}: {problem['msg']}", file=sys.stderr)
+            said = problem["msg"].removeprefix("Value error, ")
+            print(f"setting {name}: {said}" if name else f"setting {said}", file=sys.stderr)
         raise SystemExit(2) from exc

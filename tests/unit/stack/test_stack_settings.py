@@ -46,11 +46,17 @@ def test_a_compatible_endpoint_takes_the_place_of_the_stand_in() -> None:
 
 
 def test_no_process_sees_another_ones_database() -> None:
-    processes = _processes(ADMIN_DATABASE_URL="postgresql+asyncpg://admin:secret@x/y")
+    own = {f"{name.upper()}_DATABASE_URL": url for name, url in URLS.items()}
+    processes = _processes(
+        ADMIN_DATABASE_URL="postgresql+asyncpg://admin:secret@x/y",
+        POSTGRES_PASSWORD="secret",
+        **own,
+    )
     for name, process in processes.items():
         seen = {k for k in process.env if "DATABASE_URL" in k}
         expected = {f"{name.upper()}_DATABASE_URL"} if name in URLS else set()
         assert seen == expected
+        assert "POSTGRES_PASSWORD" not in process.env
 
 
 def test_the_environment_wins_over_the_env_file_and_empty_counts_as_not_set(
@@ -97,3 +103,23 @@ def test_a_tree_lists_folders_once_and_files_below_them() -> None:
         "    a/",
         "      b.js",
     ]
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"ADMIN_DATABASE_URL": "postgresql+asyncpg://a"}, "PROJECTS_DATABASE_URL is missing"),
+        ({"PROJECTS_DATABASE_URL": "postgresql+asyncpg://a"}, "SANDBOX_DATABASE_URL is missing"),
+        (
+            {f"{name.upper()}_DATABASE_URL": "postgres://a" for name in URLS},
+            "PROJECTS_DATABASE_URL must begin with postgresql+asyncpg://",
+        ),
+    ],
+)
+def test_a_database_of_ones_own_is_named_whole(
+    known: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        settings_from(known)
+    assert caught.value.code == 2
+    assert says in capsys.readouterr().err
