@@ -22,7 +22,8 @@ from pathlib import Path
 import httpx
 from e2b import AsyncSandbox
 
-from tests.fixtures.engine import RunningEngine, free_port, start_engine
+from kit.testing import free_port
+from tests.fixtures.engine import RunningEngine, start_engine
 
 _KB = 1024
 _BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev")

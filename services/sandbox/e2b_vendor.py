@@ -241,8 +241,8 @@ class E2bSandbox(VendorSandbox):
 
     async def hashes(self, path: str) -> dict[str, str]:
         """See ``VendorSandbox``."""
-        # -z: names end with NUL and are not escaped, whatever they hold.
-        command = "find . -type f -print0 | xargs -0 -r sha256sum -z --"
+        # -z: names end with NUL and are not escaped, whatever they hold. 123: a file was gone before its turn came.
+        command = "find . -type f -print0 | xargs -0 -r sha256sum -z -- || [ $? -eq 123 ]"
         try:
             with _translated(files=True):
                 done = await self._sandbox.commands.run(command, cwd=path)

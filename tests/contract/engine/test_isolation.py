@@ -39,7 +39,7 @@ async def python(sandbox: AsyncSandbox, source: str) -> str:
         "/root/.bashrc",
         "/proc/1/root/etc/shadow",
         "../../../etc/shadow",
-        "/work",
+        str(Path(__file__).parents[3]),
         "/sys",
     ],
 )
