@@ -112,3 +112,20 @@ def test_keys_come_from_the_env_file_alone() -> None:
 def test_the_image_holds_every_package_that_a_command_imports() -> None:
     copied = re.findall(r"^COPY (\w+) ", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
     assert {"buf", "gateway", "kit", "local", "protos", "services"} <= set(copied)
+
+
+@pytest.mark.parametrize("name", ["projects", "sandbox", "generation"])
+def test_what_the_example_offers_to_set_reaches_its_container_with_the_same_default(
+    name: str,
+) -> None:
+    offered = re.findall(
+        rf"^# ({name.upper()}_\w+)=(\S+)$", (ROOT / ".env.example").read_text(), re.MULTILINE
+    )
+    raw = SERVICES[name]["environment"]
+    for variable, default in offered:
+        if variable.endswith("_PORT"):
+            continue
+        assert f"${{{variable}:-" in raw[variable]
+        field = _settings(name).model_fields[variable.removeprefix(f"{name.upper()}_").lower()]
+        assert str(field.default) == default
+        assert re.search(r":-(.*)\}", raw[variable])[1] in {default, ""}  # type: ignore[index]  # matched above
