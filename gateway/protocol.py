@@ -30,7 +30,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._in_head = True
         self._parts = 0  # heads and bodies that have ended
-        self._head_bytes = 0
+        self._head_bytes = 0  # since a head or a body last came forward
+        self._progress = False  # whether the data at hand holds something of a body
         self._too_large = False
         self._clock: asyncio.TimerHandle | None = None
         self._start_clock()
@@ -41,14 +42,19 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what has come of a head that has no end yet; what ends a head or a body is none."""
-        parts = self._parts
+        """Counts what ends no head or body and is none: a head without an end, or trailers."""
+        parts, self._progress = self._parts, False
         super().data_received(data)
-        if self._in_head and self._parts == parts and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > self.max_header_bytes:
-                self._too_large = True
-                self.send_400_response("")
+        if self._parts != parts or self.transport.is_closing():
+            return
+        self._head_bytes = 0 if self._progress else self._head_bytes + len(data)
+        if self._head_bytes <= self.max_header_bytes:
+            return
+        if self._in_head:
+            self._too_large = True
+            self.send_400_response("")
+        else:
+            self.transport.abort()  # the request is being answered: a second answer has no place
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -57,10 +63,25 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._clock is None:
             self._start_clock()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers are dropped: uvicorn would add them to the headers, without an end."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._progress = True
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._progress = True
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """The head is there: is it small enough?"""
         self._in_head = False
         self._parts += 1
+        self._head_bytes = 0
         self._stop_clock()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.max_header_bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -70,6 +71,46 @@ async def test_bodies_do_not_count_as_heads(sample: Running) -> None:
     last = b"GET /v1/items/b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answer = await talk(sample.port, request * 3 + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 4
+
+
+CHUNKED = (
+    b"POST /v1/items/a:cancel HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"0\r\n" + (b"a: " + b"b" * 1_000 + b"\r\n") * 1_500 + b"\r\n",
+        b"0\r\na: " + b"b" * 1_500_000 + b"\r\n\r\n",
+        b"0;" + b"b" * 1_500_000 + b"\r\n\r\n",
+    ],
+    ids=["many trailers", "one trailer", "a chunk's extension"],
+)
+async def test_what_goes_on_after_the_body_is_cut_off(sample: Running, tail: bytes) -> None:
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        answer = await talk(sample.port, CHUNKED + tail)
+    assert answer == b""
+    assert not sample.service.asked
+
+
+async def test_trailers_are_no_headers(sample: Running) -> None:
+    trailers = b"grpc-metadata-forged: 1\r\nidempotency-key: forged\r\n"
+    head = CHUNKED.replace(b"POST /v1/items/a:cancel", b"GET /v1/inspect")
+    last = b"GET /v1/inspect HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = await talk(sample.port, head + b"0\r\n" + trailers + b"\r\n" + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+    assert b"forged" not in answer
+
+
+async def test_a_body_of_many_chunks_is_taken(sample: Running) -> None:
+    text = b'{"reason": "' + b"x" * 20_000 + b'"}'
+    chunks = b"".join(b"1;e=f\r\n%c\r\n" % byte for byte in text) + b"0\r\nend: 1\r\n\r\n"
+    last = b"GET /v1/items/b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = await talk(sample.port, CHUNKED + chunks + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
 
 
 async def test_a_connection_is_kept_for_the_next_request(sample: Running) -> None:
