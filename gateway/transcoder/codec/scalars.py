@@ -8,7 +8,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -143,7 +143,10 @@ def _whole(value: float | str, low: int, high: int) -> int:
         return int(value)
     if not _NUMBER.fullmatch(value):
         raise JsonError("must be a whole number")
-    exact = Decimal(value)
+    try:
+        exact = Decimal(value)
+    except InvalidOperation as exc:  # an exponent beyond what a Decimal holds
+        raise JsonError(f"must be between {low} and {high}") from exc
     # Compared before it is made an int: "1e999999999" would take gigabytes as one.
     if not low <= exact <= high:
         raise JsonError(f"must be between {low} and {high}")

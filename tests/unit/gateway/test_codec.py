@@ -259,6 +259,7 @@ def test_extreme_floats_are_read_as_they_are_printed(value: float) -> None:
         ('{"fInt32": 2147483648}', "fInt32", "between"),
         ('{"fInt64": "9223372036854775808"}', "fInt64", "between"),
         ('{"fInt64": "1e99999999"}', "fInt64", "between"),
+        ('{"fInt64": "1e1000000000000000000"}', "fInt64", "between"),
         ('{"fInt64": " 1"}', "fInt64", "whole number"),
         ('{"fUint32": -1}', "fUint32", "between"),
         ('{"fDouble": 1e400}', "fDouble", "too large"),
