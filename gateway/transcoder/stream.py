@@ -33,14 +33,22 @@ async def serve_events(
     endpoint: Endpoint, exchange: Exchange, live: LiveCall, shape: EventShape
 ) -> None:
     """Messages as they come. An error after the first byte is told in the stream itself."""
-    await live.open()
     writer = choose_writer(exchange.header(b"accept"))(endpoint.codec, shape)
+    kind = (b"content-type", writer.content_type.encode())
+    try:
+        await live.open()
+    except Draining as exc:
+        if not writer.goodbye(endpoint.options.reconnect):
+            raise _restarting() from exc
+        # Not a 503: to that an EventSource would never come back.
+        await exchange.start(200, [kind, *_OPEN_HEADERS])
+        await _end_early(endpoint, exchange, writer)
+        return
     resumed = b"last-event-id" in exchange.headers and writer.content_type == EVENT_STREAM
     if resumed and live.over_already():
         # The one answer upon which an EventSource does not come back.
         await exchange.answer(204, _OPEN_HEADERS)
         return
-    kind = (b"content-type", writer.content_type.encode())
     await exchange.start(200, [kind, *_OPEN_HEADERS])
     if exchange.head:
         await exchange.finish()
@@ -99,10 +107,11 @@ async def _end_early(endpoint: Endpoint, exchange: Exchange, writer: Writer) -> 
     if goodbye:
         await exchange.finish(goodbye + writer.tail())
         return
-    again = refusal(
-        503, code_pb2.UNAVAILABLE, "SERVER_RESTARTING", "the server restarts, come back"
-    )
-    await _end_with_error(endpoint, exchange, writer, again)
+    await _end_with_error(endpoint, exchange, writer, _restarting())
+
+
+def _restarting() -> HttpError:
+    return refusal(503, code_pb2.UNAVAILABLE, "SERVER_RESTARTING", "the server restarts, come back")
 
 
 async def _end_with_error(

@@ -104,8 +104,8 @@ async def test_an_error_after_the_first_byte_is_told_in_the_stream(sample: Runni
     last = events(answer.text)[-1]
     assert last["event"] == "error"
     status = json.loads(last["data"])
-    assert (status["code"], status["message"]) == (8, "too much")
-    assert status["details"][0]["reason"] == "RESOURCE_EXHAUSTED"
+    assert (status["code"], status["message"]) == (9, "too much")
+    assert status["details"][0]["reason"] == "FAILED_PRECONDITION"
 
     lines = await sample.http.get("/v1/watch/broken", headers={"accept": "application/x-ndjson"})
     assert json.loads(lines.text.splitlines()[-1])["error"] == status
@@ -185,6 +185,26 @@ async def test_draining_ends_streams_with_a_hint_to_come_back(sample: Running) -
     assert len(events(sse)) == 3
     assert json.loads(lines.splitlines()[-1])["error"]["code"] == 14
     assert json.loads(array)[-1]["error"]["details"][0]["reason"] == "SERVER_RESTARTING"
+    await eventually(lambda: sample.service.open_watches == 0)
+
+
+async def test_a_stream_that_opens_while_draining_is_sent_elsewhere(sample: Running) -> None:
+    async def watch(accept: str) -> Any:
+        return await sample.http.get("/v1/watch/opening", headers={"accept": accept})
+
+    kinds = ("text/event-stream", "application/x-ndjson", "*/*")
+    opening = [asyncio.create_task(watch(kind)) for kind in kinds]
+    await eventually(lambda: sample.service.open_watches == len(kinds))
+    sample.transcoder.drain()
+    late = [asyncio.create_task(watch(kind)) for kind in kinds]
+    for answers in (await asyncio.gather(*opening), await asyncio.gather(*late)):
+        sse, *others = answers
+        assert (sse.status_code, sse.headers["content-type"]) == (200, "text/event-stream")
+        assert sse.text.endswith("retry: 1000\n\n")
+        assert not events(sse.text)
+        for answer in others:
+            assert answer.status_code == 503
+            assert answer.json()["details"][0]["reason"] == "SERVER_RESTARTING"
     await eventually(lambda: sample.service.open_watches == 0)
 
 

@@ -107,6 +107,8 @@ class SampleService:
     async def _script(self, request: Any, context: Any) -> AsyncIterator[Any]:
         if request.script == "refused":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such watch")
+        if request.script == "opening":
+            await self.go_on.wait()
         await context.send_initial_metadata(())
         if request.script == "quiet":
             await self.go_on.wait()
@@ -118,7 +120,7 @@ class SampleService:
             text = {"text_delta": f"line {sequence}\nnext"}
             yield new("Event", sequence=sequence, **(leaf if sequence == 3 else text))
         if request.script == "broken":
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too much")
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "too much")
         if request.script == "endless":
             await self.go_on.wait()
 
