@@ -7,13 +7,20 @@ import binascii
 import re
 from collections.abc import Iterable
 
+from google.rpc import code_pb2
+
 from gateway.transcoder.contract import Method
-from gateway.transcoder.errors import invalid_field
+from gateway.transcoder.errors import invalid_field, refusal
 from gateway.transcoder.exchange import Exchange
 from gateway.transcoder.options import TranscoderOptions
 from protos.options.v1 import options_pb2
 
 Metadata = list[tuple[str, str | bytes]]
+
+# gRPC's servers refuse metadata above 16 KiB, and by chance from 8 KiB on; the difference is for
+# what the channel adds. An entry counts 32 bytes more than its text (RFC 9113, 6.5.2).
+_METADATA_BYTES = 7 * 1024
+_ENTRY_BYTES = 32
 
 _PREFIX = b"grpc-metadata-"
 _KEY = re.compile(r"[a-z0-9_.\-]+")
@@ -45,7 +52,10 @@ _RESERVED = frozenset(
 
 
 async def call_metadata(exchange: Exchange, options: TranscoderOptions) -> Metadata:
-    """The metadata of the call: identity, request id, the client's address, and what it asked for."""
+    """The metadata of the call: identity, request id, the client's address, and what it asked for.
+
+    Raises HttpError 431 where it is more than a gRPC server takes.
+    """
     found: Metadata = [("x-request-id", exchange.request_id.decode())]
     authorization = await options.authorize(exchange)
     if authorization is not None:
@@ -59,7 +69,20 @@ async def call_metadata(exchange: Exchange, options: TranscoderOptions) -> Metad
             key = name[len(_PREFIX) :].decode("latin-1")
             if _KEY.fullmatch(key) and key not in _RESERVED and not key.startswith("grpc-"):
                 found.append((key, _metadata_value(key, value)))
+    if sum(_wire_size(key, value) for key, value in found) > _METADATA_BYTES:
+        raise refusal(
+            431,
+            code_pb2.INVALID_ARGUMENT,
+            "HEADERS_TOO_LARGE",
+            "the Authorization and Grpc-Metadata- headers together are larger than "
+            f"{_METADATA_BYTES} bytes",
+        )
     return found
+
+
+def _wire_size(key: str, value: str | bytes) -> int:
+    size = len(value) if isinstance(value, str) else -(-len(value) // 3) * 4  # sent as base64
+    return len(key) + size + _ENTRY_BYTES
 
 
 def _metadata_value(key: str, value: bytes) -> str | bytes:

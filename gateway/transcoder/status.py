@@ -46,6 +46,9 @@ def from_rpc(error: grpc.aio.AioRpcError, request: Descriptor | None = None) -> 
         # Written by our own channel, with addresses in it.
         status.message = "the service cannot be reached now; try again shortly"
         pack(status, error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1)))
+    elif not status.details and status.code == code_pb2.RESOURCE_EXHAUSTED:
+        # Written by gRPC itself, of messages or metadata too large; the services send details.
+        status.message = "a limit of the service is exceeded"
     return public(status, request)
 
 

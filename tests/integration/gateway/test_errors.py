@@ -15,7 +15,6 @@ TABLE = [
     (5, "NOT_FOUND", 404),
     (6, "ALREADY_EXISTS", 409),
     (7, "PERMISSION_DENIED", 403),
-    (8, "RESOURCE_EXHAUSTED", 429),
     (9, "FAILED_PRECONDITION", 400),
     (10, "ABORTED", 409),
     (11, "OUT_OF_RANGE", 400),
@@ -74,6 +73,41 @@ async def test_field_violations_are_named_as_in_json(sample: Running) -> None:
     [violation] = detail(body, "BadRequest")["fieldViolations"]
     assert violation["field"] == "someList[3].displayName"
     assert detail(body, "ErrorInfo")["reason"] == "INVALID_ARGUMENT"
+
+
+async def test_what_grpc_itself_says_of_its_limits_is_replaced(sample: Running) -> None:
+    answer = await fail(sample, code=8, message="received metadata size exceeds hard limit")
+    assert answer.status_code == 429
+    body = answer.json()
+    assert (body["code"], body["message"]) == (8, "a limit of the service is exceeded")
+    assert detail(body, "ErrorInfo")["reason"] == "RESOURCE_EXHAUSTED"
+    body = (await fail(sample, code=8, message="three at most", details=["info"])).json()
+    assert body["message"] == "three at most"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": "Bearer " + "a" * 20_000},
+        {"authorization": "Bearer " + "a" * 4_000, "grpc-metadata-x": "b" * 4_000},
+        {f"grpc-metadata-x{number}": "" for number in range(250)},
+    ],
+    ids=["one", "two together", "many"],
+)
+async def test_more_metadata_than_grpc_takes_is_431(
+    sample: Running, headers: dict[str, str]
+) -> None:
+    answer = await sample.http.get("/v1/inspect", headers=headers)
+    assert answer.status_code == 431
+    assert detail(answer.json(), "ErrorInfo")["reason"] == "HEADERS_TOO_LARGE"
+    assert "7168" in answer.json()["message"]
+
+
+async def test_the_largest_metadata_is_taken_every_time(sample: Running) -> None:
+    headers = {"authorization": "Bearer " + "a" * 6_900}
+    for _ in range(30):  # above its lower limit gRPC refuses by chance
+        answer = await sample.http.get("/v1/inspect", headers=headers)
+        assert answer.status_code == 200
 
 
 async def test_retry_info_becomes_retry_after_rounded_up(sample: Running) -> None:
