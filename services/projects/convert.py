@@ -125,7 +125,9 @@ def commit(found: Commit) -> projects_pb2.CommitVersionResponse:
 def write_result(found: WriteResult) -> files_pb2.WriteResult:
     """What a write did."""
     return files_pb2.WriteResult(
-        files=[file_entry(entry) for entry in found.files], deleted_paths=found.deleted_paths
+        files=[file_entry(entry) for entry in found.files],
+        deleted_paths=found.deleted_paths,
+        repeated=found.repeated,
     )
 
 

@@ -179,6 +179,8 @@ class WriteResult:
     files: tuple[FileEntry, ...]
     """Those that were put or renamed, as they are now."""
     deleted_paths: tuple[str, ...]
+    repeated: bool = False
+    """Whether this is what an earlier write with the same operation id did: nothing was changed now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,9 @@ class WriteResult(message.Message):
 
     FILES_FIELD_NUMBER: builtins.int
     DELETED_PATHS_FIELD_NUMBER: builtins.int
+    REPEATED_FIELD_NUMBER: builtins.int
+    repeated: builtins.bool
+    """Whether this answer is that of an earlier write with the same operation id: nothing was changed now."""
     @builtins.property
     def files(self) -> containers.RepeatedCompositeFieldContainer[FileEntry]:
         """The files that were put or renamed, as they are now."""
@@ -253,9 +256,10 @@ class WriteResult(message.Message):
         *,
         files: abc.Iterable[FileEntry] | None = ...,
         deleted_paths: abc.Iterable[builtins.str] | None = ...,
+        repeated: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_paths", b"deleted_paths", "files", b"files"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_paths", b"deleted_paths", "files", b"files", "repeated", b"repeated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -135,6 +135,7 @@ def _repeated(known: tuple[str, dict[str, Any]], upload: Upload) -> WriteResult:
             for path, sha256, size, at in answer["files"]
         ),
         deleted_paths=tuple(answer["deleted_paths"]),
+        repeated=True,
     )
 
 

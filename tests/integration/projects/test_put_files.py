@@ -227,6 +227,8 @@ async def test_a_repeated_operation_answers_what_it_answered(
     first = await write_files(user.internal, project_id, {"f": b"one"}, who)
     await write_files(user.internal, project_id, {"f": b"two"})
     again = await write_files(user.internal, project_id, {"f": b"one"}, who)
+    assert (first.repeated, again.repeated) == (False, True)
+    again.repeated = False
     assert again == first
     assert await read_files(user.internal, project_id) == {"f": b"two"}
     async with refused(Code.ABORTED) as error:
@@ -242,6 +244,9 @@ async def test_one_operation_sent_twice_at_once_is_done_once(
     # Done twice it would fail: the file is no longer there.
     calls = (write(user.internal, project_id, rename("a", "b"), who) for _ in range(3))
     results = await asyncio.gather(*calls)
+    assert sorted(result.repeated for result in results) == [False, True, True]
+    for result in results:
+        result.repeated = False
     assert results[0] == results[1] == results[2]
     assert await read_files(user.internal, project_id) == {"b": b"a"}
 
