@@ -6,8 +6,8 @@ All locks of a process are held by one connection of its own, so that none of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from kit.errors import Unavailable
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.005, 0.1
+_ANSWER_SECONDS = 5
 _KEY = "hashtextextended('sandbox ' || $1, 0)"
 
 
@@ -104,8 +105,13 @@ class Locks:
         async with self._use:
             try:
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await asyncpg.connect(self._dsn, timeout=5)
-                got = await self._connection.fetchval(f"SELECT pg_try_advisory_lock({_KEY})", name)
+                    self._connection = await asyncpg.connect(
+                        self._dsn, timeout=_ANSWER_SECONDS, command_timeout=_ANSWER_SECONDS
+                    )
+                with _ended_where_silent(self._connection):
+                    got = await self._connection.fetchval(
+                        f"SELECT pg_try_advisory_lock({_KEY})", name
+                    )
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
                 raise Unavailable("the database does not answer", retry_after=1.0) from exc
             return self._connection if got else None
@@ -115,4 +121,15 @@ class Locks:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             async with self._use:
                 if lock.held:
-                    await lock.connection.execute(f"SELECT pg_advisory_unlock({_KEY})", name)
+                    with _ended_where_silent(lock.connection):
+                        await lock.connection.execute(f"SELECT pg_advisory_unlock({_KEY})", name)
+
+
+@contextmanager
+def _ended_where_silent(connection: asyncpg.Connection) -> Iterator[None]:
+    """What was asked may be done though nobody heard the answer: only with the connection is the lock surely gone."""
+    try:
+        yield
+    except TimeoutError:
+        connection.terminate()
+        raise

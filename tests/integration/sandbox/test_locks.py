@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
+from kit.errors import Unavailable
 from services.sandbox.locks import Locks
 from tests.fixtures.postgres import DatabaseUrls
 
@@ -64,3 +69,46 @@ async def test_who_stops_waiting_leaves_no_lock_behind(sandbox_urls: DatabaseUrl
         pass
     await first.close()
     await second.close()
+
+
+async def test_a_database_that_stops_answering_holds_nobody_up(
+    sandbox_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sandbox.locks._ANSWER_SECONDS", 1)
+    locks = Locks(sandbox_urls.sandbox)
+    async with asyncio.timeout(30), locks.hold("one") as lock:
+        with _stopped(lock.connection.get_server_pid()):
+            with pytest.raises(Unavailable):
+                async with locks.hold("two"):
+                    raise AssertionError("nobody answered")
+            # Whether it has the second lock now nobody can tell: all of them end with the connection.
+            assert not lock.held
+    async with asyncio.timeout(30), locks.hold("one") as lock, locks.hold("two") as two:
+        assert lock.held
+        assert two.held
+    await locks.close()
+
+
+async def test_a_lock_that_is_not_seen_to_be_released_ends_with_its_connection(
+    sandbox_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.sandbox.locks._ANSWER_SECONDS", 1)
+    locks, other = Locks(sandbox_urls.sandbox), Locks(sandbox_urls.sandbox)
+    async with asyncio.timeout(30), AsyncExitStack() as held:
+        lock = await held.enter_async_context(locks.hold("one"))
+        with _stopped(lock.connection.get_server_pid()):
+            await held.aclose()
+        assert not lock.held
+        async with other.hold("one") as now:
+            assert now.held
+    await other.close()
+    await locks.close()
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
