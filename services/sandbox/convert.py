@@ -139,13 +139,19 @@ def stored_file(message: files_pb2.FileEntry) -> StoredFile:
 def write_result(found: Written) -> files_pb2.WriteResult:
     """What a write did."""
     return files_pb2.WriteResult(
-        files=[file_entry(one) for one in found.files], deleted_paths=found.deleted_paths
+        files=[file_entry(one) for one in found.files],
+        deleted_paths=found.deleted_paths,
+        repeated=found.repeated,
     )
 
 
 def written(message: files_pb2.WriteResult) -> Written:
     """What a write did."""
-    return Written(tuple(stored_file(one) for one in message.files), tuple(message.deleted_paths))
+    return Written(
+        tuple(stored_file(one) for one in message.files),
+        tuple(message.deleted_paths),
+        message.repeated,
+    )
 
 
 def origin(message: files_pb2.WriteOrigin) -> Origin:

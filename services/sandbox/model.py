@@ -50,7 +50,9 @@ class Sandbox:
     attempt: int
     """Counts who tried to make it: whoever holds a lower number has been given up on."""
     unsettled: bool
-    """Whether its files may differ from the store's, because a write began and has not ended."""
+    """Whether its files may differ from the store's: a write has not ended, or the store's files were reset."""
+    dirt: int
+    """Counts what made it unsettled."""
     created_at: datetime
     expires_at: datetime
     closed_at: datetime | None
@@ -129,6 +131,8 @@ class Written:
 
     files: tuple[StoredFile, ...]
     deleted_paths: tuple[str, ...]
+    repeated: bool
+    """Whether this is what an earlier write with the same operation id did: nothing was changed now."""
 
 
 class Kind(StrEnum):

@@ -257,25 +257,32 @@ class Repository:
                 sandboxes.c.expires_at > func.now(),
                 ~sandboxes.c.unsettled,
             )
-            .values(unsettled=True)
+            .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
             .returning(*_COLUMNS)
         )
         return _first((await self._connection.execute(statement)).all())
 
-    async def unsettle(self, sandbox_id: str) -> bool:
-        """Notes that the sandbox's files may differ from the store's; false where it is not running."""
-        return await self._settle(sandbox_id, unsettled=True)
-
-    async def settle(self, sandbox_id: str) -> bool:
-        """Notes that the sandbox has the store's files; false where it is not running any more."""
-        return await self._settle(sandbox_id, unsettled=False)
-
-    async def _settle(self, sandbox_id: str, *, unsettled: bool) -> bool:
+    async def unsettle(self, sandbox_id: str) -> Sandbox | None:
+        """Notes that the sandbox's files may differ from the store's; ``None`` where it is closed."""
         await self._commit_lightly()
         statement = (
             update(sandboxes)
-            .where(sandboxes.c.sandbox_id == sandbox_id, _RUNS)
-            .values(unsettled=unsettled)
+            .where(sandboxes.c.sandbox_id == sandbox_id, _OPEN)
+            .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
+            .returning(*_COLUMNS)
+        )
+        return _first((await self._connection.execute(statement)).all())
+
+    async def settle(self, sandbox: Sandbox) -> bool:
+        """Notes that the sandbox has the files that the store had when ``sandbox`` was read.
+
+        What was noted since then stays noted. False where the sandbox is not running any more.
+        """
+        await self._commit_lightly()
+        statement = (
+            update(sandboxes)
+            .where(sandboxes.c.sandbox_id == sandbox.sandbox_id, _RUNS)
+            .values(unsettled=and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt))
         )
         return bool((await self._connection.execute(statement)).rowcount)
 

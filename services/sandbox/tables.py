@@ -33,6 +33,8 @@ sandboxes = Table(
     # Until then whoever makes it is believed to be alive.
     Column("attempt_until", DateTime(timezone=True), nullable=False),
     Column("unsettled", Boolean, nullable=False, server_default="false"),
+    # Counts what made it unsettled: who brings it in line settles no more than was noted before.
+    Column("dirt", BigInteger, nullable=False, server_default="0"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("closed_at", DateTime(timezone=True)),

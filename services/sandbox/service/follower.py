@@ -57,6 +57,9 @@ class Follower:
             waiter.cancel()
             work.cancel()
             await asyncio.wait([work, waiter])
+            # What they were about to do is noted, and some may wait for a sandbox that is still being made.
+            for task in self._aligning:
+                task.cancel()
             await asyncio.gather(*self._aligning, return_exceptions=True)
 
     async def _follow_always(self) -> None:
@@ -101,7 +104,8 @@ class Follower:
     async def _reset(self, change: Change) -> None:
         async with self._database.begin() as connection:
             repository = Repository(connection)
-            sandbox = await repository.running(change.project_id, change.owner_id)
+            # One that is being made may have been filled before the reset.
+            sandbox = await repository.opened(change.project_id, change.owner_id)
             if sandbox is None or not await repository.unsettle(sandbox.sandbox_id):
                 return
         # Noted, so the sweep would do it; here it is done at once, and others' changes need not wait for it.
@@ -111,8 +115,9 @@ class Follower:
 
     async def _align(self, change: Change) -> None:
         with acting_for(change.owner_id, "sandbox"), suppress(asyncio.CancelledError):
-            async with self._turns:
-                try:
+            try:
+                await self._lifecycle.past_creation(change.project_id, change.owner_id)
+                async with self._turns:
                     await self._writing.align(change.project_id, change.owner_id)
-                except Exception as exc:  # noqa: BLE001 - told, and tried again: nobody else is there to do it
-                    _log.warning("left to the sweep", project=change.project_id, exc_info=exc)
+            except Exception as exc:  # noqa: BLE001 - told, and tried again: nobody else is there to do it
+                _log.warning("left to the sweep", project=change.project_id, exc_info=exc)

@@ -110,6 +110,16 @@ class Lifecycle:
                     waited_for = claim.sandbox.sandbox_id
                     await wait(changed, _POLL_SECONDS)
 
+    async def past_creation(self, project_id: str, owner_id: str) -> None:
+        """Returns when no sandbox of the project is being made."""
+        async with self._listener.wakeups(project_id) as changed:
+            while True:
+                async with self._database.begin() as connection:
+                    found = await Repository(connection).opened(project_id, owner_id)
+                if found is None or found.status is not Status.CREATING:
+                    return
+                await wait(changed, _POLL_SECONDS)
+
     async def answering(self, project_id: str, owner_id: str, generation_id: str = "") -> Sandbox:
         """As ``ensure``, and its preview answers: a sandbox that has died is replaced."""
         for _ in range(_SANDBOXES_TRIED):

@@ -3,7 +3,8 @@
 The files are set aside in the sandbox while they travel to the store. Only once they are there does the store take
 the write, and only once the store has taken it do they move into their places: what the store refuses, or what has no
 room in the sandbox, changes nothing anywhere. From the store's yes on the sandbox has to follow; it is noted as
-unsettled until it has, so that a crash in between leaves something to find.
+unsettled until it has, so that a crash in between leaves something to find. What is noted in the meantime, such as
+files that were reset in the store, stays noted: whoever settles a sandbox settles what was noted before it began.
 """
 
 from __future__ import annotations
@@ -136,16 +137,23 @@ class Writing:
 
     async def _readied(self, project_id: str, owner_id: str) -> Sandbox | None:
         """As ``_begin``, where there is no sandbox or the last write did not come to an end."""
-        sandbox = await self._lifecycle.ensure(project_id, owner_id)
-        try:
-            if sandbox.unsettled:
-                await self._filling.align(await self._lifecycle.connect(sandbox), project_id)
-        except SandboxLost:
-            await self._lifecycle.lost(sandbox)
+        found = await self._lifecycle.ensure(project_id, owner_id)
+        noted = await self._note(found)
+        if noted is None:
             return None
+        try:
+            # Also where something else was noted after it was found.
+            if found.unsettled or noted.dirt != found.dirt + 1:
+                await self._filling.align(await self._lifecycle.connect(noted), project_id)
+        except SandboxLost:
+            await self._lifecycle.lost(noted)
+            return None
+        return noted
+
+    async def _note(self, sandbox: Sandbox) -> Sandbox | None:
+        """The sandbox, noted as unsettled; ``None`` where it was closed meanwhile."""
         async with self._database.begin() as connection:
-            running = await Repository(connection).unsettle(sandbox.sandbox_id)
-        return sandbox if running else None
+            return await Repository(connection).unsettle(sandbox.sandbox_id)
 
     async def _write(
         self, lock: Lock, sandbox: Sandbox, origin: Origin, steps: Sequence[Step]
@@ -158,13 +166,16 @@ class Writing:
             refused = isinstance(exc, _REFUSALS)
             await asyncio.shield(self._take_back(lock, sandbox, places, refused=refused))
             raise
+        # What was done earlier may have been overwritten since: done again it would bring old content back.
+        compare = written.repeated or len(places) < sum(isinstance(step, Put) for step in steps)
         for _ in range(_SANDBOXES_TRIED):
-            if await self._follow(lock, sandbox, steps, places):
+            if await self._follow(lock, sandbox, steps, places, compare=compare):
                 return written, sandbox
             await self._lifecycle.lost(sandbox)
-            sandbox = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
-            # The new one may have been filled before the store had this write.
-            places = {}
+            found = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
+            sandbox = await self._note(found) or found
+            # The new one was filled before the store had this write, or after it.
+            places, compare = {}, True
         raise Unavailable("no sandbox lasts", reason="SANDBOX_FAILED", retry_after=2.0)
 
     async def _to_store(
@@ -193,18 +204,20 @@ class Writing:
         lock: Lock,
         sandbox: Sandbox,
         steps: Sequence[Step],
-        places: Places,
+        places: Mapping[int, str],
+        *,
+        compare: bool,
     ) -> bool:
-        """Makes the sandbox what the store is now; false where the sandbox is gone."""
+        """Makes the sandbox what the store is now; false where the sandbox is gone.
+
+        ``compare``: by looking at what differs instead of doing the steps.
+        """
         try:
             live = await self._lifecycle.connect(sandbox)
-            try:
-                if not places:
-                    await _set_aside(live, steps, places)
-                await _apply(live, steps, places)
-            except (PathMissing, PathUnfit):
-                # Something in the sandbox is not as the store has it, such as a folder where a file should be.
+            if compare or not await _applied(live, steps, places):
                 await self._filling.align(live, sandbox.project_id)
+                for place in places.values():
+                    await live.remove(place)
         except SandboxLost:
             return False
         except DiskFull as exc:
@@ -218,13 +231,13 @@ class Writing:
         return await self._settle(lock, sandbox)
 
     async def _settle(self, lock: Lock, sandbox: Sandbox) -> bool:
-        """The sandbox is what the store is; false where it was closed meanwhile."""
+        """The sandbox is what the store was when it was noted; false where it was closed meanwhile."""
         async with self._database.begin() as connection:
             repository = Repository(connection)
             if lock.held:
-                return await repository.settle(sandbox.sandbox_id)
+                return await repository.settle(sandbox)
             # Somebody else may have written at the same time: left to be compared.
-            return await repository.unsettle(sandbox.sandbox_id)
+            return await repository.unsettle(sandbox.sandbox_id) is not None
 
     async def _take_back(
         self, lock: Lock, sandbox: Sandbox, places: Mapping[int, str], *, refused: bool
@@ -261,6 +274,15 @@ async def _set_aside(live: VendorSandbox, steps: Sequence[Step], places: Places)
             uploads.append(Upload(places[position], step.content))
     if uploads:
         await live.write(uploads)
+
+
+async def _applied(live: VendorSandbox, steps: Sequence[Step], places: Mapping[int, str]) -> bool:
+    """Does the steps. False where the sandbox is not as the store has it: a folder where a file should be, say."""
+    try:
+        await _apply(live, steps, places)
+    except (PathMissing, PathUnfit):
+        return False
+    return True
 
 
 async def _apply(live: VendorSandbox, steps: Sequence[Step], places: Mapping[int, str]) -> None:

@@ -120,11 +120,24 @@ async def test_a_repeated_operation_answers_the_same(project: Project) -> None:
     origin = files_pb2.WriteOrigin(generation_id="gen-1", epoch=1, operation_id="op-1")
     first = await project.internal.write(project.id, *put("a", b"x"), origin=origin)
     again = await project.internal.write(project.id, *put("a", b"x"), origin=origin)
-    assert again.result == first.result
+    assert (first.result.repeated, again.result.repeated) == (False, True)
+    assert list(again.result.files) == list(first.result.files)
     with pytest.raises(Conflict) as found:
         await project.internal.write(project.id, *put("a", b"y"), origin=origin)
     assert found.value.reason == "IDEMPOTENCY_CONFLICT"
     assert await project.in_sandbox() == await project.stored() == {"a": sha256(b"x")}
+
+
+async def test_a_repeated_operation_leaves_what_was_written_since(project: Project) -> None:
+    origin = files_pb2.WriteOrigin(generation_id="gen-1", epoch=1, operation_id="op-1")
+    steps = [*put("a", b"old"), *put("b", b"b"), rename("b", "c")]
+    await project.internal.write(project.id, *steps, origin=origin)
+    await project.own.upload(project.id, "a", b"new")
+    await project.own.delete(project.id, "c")
+    await project.internal.write(project.id, *steps, origin=origin)
+    assert await project.in_sandbox() == await project.stored() == {"a": sha256(b"new")}
+    assert await project.aside() == []
+    assert not (await project.service.row(project.id))["unsettled"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 3 * 1024 * 1024 + 1])

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
         sa.Column("attempt_until", moment, nullable=False),
         sa.Column("unsettled", sa.Boolean, nullable=False, server_default="false"),
+        sa.Column("dirt", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("created_at", moment, nullable=False, server_default=sa.text("now()")),
         sa.Column("expires_at", moment, nullable=False),
         sa.Column("closed_at", moment),
