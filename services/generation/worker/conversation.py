@@ -84,7 +84,10 @@ class Conversation:
         taken = await self._ask(number, limit)
         if isinstance(taken, Failure):
             return taken
-        results = [await task for task in taken.results]
+        if taken.results:
+            # Not awaited one by one: who is cancelled while it awaits a task cancels the task as well.
+            await asyncio.wait(taken.results)
+        results = [task.result() for task in taken.results]
         added = [Message("assistant", taken.content, taken.stop_reason)]
         if results:
             added.append(Message("user", results))

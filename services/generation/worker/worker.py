@@ -75,6 +75,8 @@ class Worker:
                 _log.warning("left to another worker", error=type(exc).__name__)
             except ServiceError as exc:
                 _log.error("left to another worker", reason=exc.reason, exc_info=exc)
+            except Exception as exc:  # noqa: BLE001 - one generation's trouble is not the pool's
+                _log.error("left to another worker", error=type(exc).__name__, exc_info=exc)
             finally:
                 await self._writes.abandon()
                 await self._journal.close()
@@ -176,11 +178,19 @@ class Worker:
         return Outcome.LEFT
 
     async def _settle(self, seconds: float) -> None:
-        """Files under way arrive, at most so late, and a turn that was cut is booked."""
+        """Files under way arrive, at most so late, and a turn that was cut is booked.
+
+        How the generation ends is decided by now: a file's own error is not raised, only what leaves it to another
+        worker.
+        """
         try:
             async with asyncio.timeout(seconds):
                 await self._writes.settle()
-        except (TimeoutError, ServiceError) as exc:
+        except (LeaseLost, SQLAlchemyError):
+            raise
+        except Exception as exc:
+            if isinstance(exc, OSError) and not isinstance(exc, TimeoutError):
+                raise
             _log.warning("a file did not arrive", error=type(exc).__name__)
         await self._writes.abandon()
         await self._conversation.account_for_cut()

@@ -68,13 +68,19 @@ class Writes:
             task.result()
 
     async def settle(self) -> None:
-        """Waits for what is under way. Raises the first error of any."""
-        tasks, self._tasks = self._tasks, set()
-        if not tasks:
+        """Waits for what is under way. Raises the error of one that could not be carried out.
+
+        Where the wait is cancelled, all of it is still there to be waited for or abandoned.
+        """
+        if not self._tasks:
             return
+        tasks = set(self._tasks)
         await asyncio.wait(tasks)
-        for task in tasks:
-            task.result()
+        self._tasks -= tasks
+        errors = [task.exception() for task in tasks if not task.cancelled()]
+        for error in errors:
+            if error is not None:
+                raise error
 
     async def abandon(self) -> None:
         """Stops what is under way."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import datetime
 from decimal import Decimal
+
+import pytest
 
 from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
 from protos.projects.v1 import projects_pb2
+from services.generation.sandbox_peer import SandboxPeer
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import kinds
 from tests.fixtures.scripted_model import Answer, done, page, refused
@@ -143,6 +147,60 @@ async def test_cancelling_waits_for_the_file_that_is_being_written(world: World)
     events = await person.checked(generation_id)
     assert kinds(events)[-2:] == ["file_written", "cancelled"]
     assert events[-1].cancelled.version == 1
+
+
+async def renewed(world: World) -> None:
+    """Waits until the worker has looked at its orders and obeyed them: once may be halfway, twice is not."""
+    for _ in range(2):
+        (row,) = await world.rows("SELECT lease_until FROM generations")
+        before = row["lease_until"]
+
+        async def later(before: datetime = before) -> bool:
+            (row,) = await world.rows("SELECT lease_until FROM generations")
+            return bool(row["lease_until"] > before)
+
+        await eventually(later)
+
+
+@pytest.mark.parametrize("end", ["closed", "cut"])
+async def test_cancelling_after_the_model_s_turn_lets_its_file_arrive(
+    world: World, end: str
+) -> None:
+    gate = asyncio.Event()
+    world.sandboxes.before_write = lambda _: gate.wait()
+    answer = Answer().write("index.html", "<p>complete")
+    world.model.script = [answer.stop("tool_use") if end == "closed" else answer.reset()]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: world.sandboxes.writes)
+    await renewed(world)
+    await cancel(person, generation_id)
+    await renewed(world)
+    gate.set()
+    events = await person.checked(generation_id)
+    assert kinds(events)[-2:] == ["file_written", "cancelled"]
+    assert await person.read("index.html") == b"<p>complete"
+    # The worker that was told ended it itself; nobody had to wait for its lease to run out.
+    (row,) = await world.rows("SELECT epoch FROM generations")
+    assert row["epoch"] == 1
+
+
+async def test_an_unexpected_error_of_a_write_fails_the_generation_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(SandboxPeer, "write", broken)
+    world.model.script = [page()]
+    person = await world.user()
+    generation_id = await person.start()
+    events = await person.checked(generation_id)
+    assert events[-1].failed.failure.reason == "INTERNAL"
+    assert "nobody" not in events[-1].failed.failure.message
+    assert len(world.model.requests) == 1
+    (row,) = await world.rows("SELECT epoch FROM generations")
+    assert row["epoch"] == 1
 
 
 async def test_a_waiting_generation_is_cancelled_at_once(world: World) -> None:

@@ -24,6 +24,7 @@ from protos.generation.v1 import generation_pb2_grpc
 from protos.projects.v1 import projects_pb2
 from services.generation.model import TextDelta
 from services.generation.repository import Queue
+from services.generation.worker import worker
 from services.generation.worker.journal import Journal, LeaseLost
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import check_sequence, kinds
@@ -172,6 +173,30 @@ async def test_a_draining_replica_gives_its_work_back_at_once(world: World) -> N
     # With a lease of ten minutes nothing but giving it back can be the reason that it goes on.
     events = await person.checked(generation_id, other)
     assert kinds(events)[-1] == "succeeded"
+
+
+async def test_a_draining_replica_gives_back_what_waits_for_a_file_after_the_model_s_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_DRAIN_SECONDS", 0.2)
+    await world.replicas.pop(0).stop()
+    first = await world.replica(lease_seconds=600, lease_renew_seconds=200)
+
+    async def forever() -> None:
+        world.sandboxes.before_write = None
+        await asyncio.Event().wait()
+
+    world.sandboxes.before_write = lambda _: forever()
+    world.model.script = [page(), page(), done()]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: world.sandboxes.writes)
+    other = await world.replica()
+    world.replicas.remove(first)
+    await first.stop()
+    events = await person.checked(generation_id, other)
+    assert kinds(events)[-1] == "succeeded"
+    assert await person.paths() == ["index.html"]
 
 
 async def test_two_replicas_share_the_work_and_run_each_generation_once(world: World) -> None:
