@@ -97,6 +97,20 @@ class Jobs:
         )
         return job_from(added.mappings().one())
 
+    async def held(self, generation_id: str) -> bool:
+        """Whether it waits for its sandbox still: neither released nor open to workers. Locks its row if so."""
+        found = await self._connection.execute(
+            sa.select(table.c.generation_id)
+            .where(
+                (table.c.generation_id == generation_id)
+                & (table.c.status == Status.QUEUED)
+                & (table.c.sandbox_id == "")
+                & (table.c.not_before > sa.func.clock_timestamp())
+            )
+            .with_for_update()
+        )
+        return found.one_or_none() is not None
+
     async def release(self, generation_id: str, sandbox: Sandbox) -> None:
         """Lifts the hold: the sandbox is there, a worker may take the generation."""
         await self._connection.execute(

@@ -128,23 +128,32 @@ class Start:
             return await jobs.get(job.owner_id, job.generation_id) or job
 
     async def _failed(self, job: Job, error: ServiceError) -> None:
-        """Ends it, and lets the same key try again. Where a worker has it by now, that one goes on."""
+        """Ends it, and lets the same key try again. Where another call or a worker has it by now, that one goes on."""
         _log.info("no sandbox", generation=job.generation_id, reason=error.reason)
-        failure = Failure(error.reason, f"There is no sandbox for it: {error.message}.")
-        last = event_entry(Failed(failure, job.usage, 0))
         async with self._database.begin() as connection:
-            ended = await Events(connection).end(
-                job.generation_id,
-                0,
-                Status.FAILED,
-                [last],
-                failure_reason=failure.reason,
-                failure_message=failure.message,
-            )
-            if ended is not None:
-                await Jobs(connection).free_key(job.generation_id)
+            jobs = Jobs(connection)
+            if await jobs.held(job.generation_id):
+                await self._end(connection, job, error)
+            found = await jobs.get(job.owner_id, job.generation_id)
+        # One that a worker had is that worker's to clean up after.
+        if found and found.epoch == 0 and found.status in (Status.FAILED, Status.CANCELLED):
+            await self._discard(job)
+
+    async def _end(self, connection: AsyncConnection, job: Job, error: ServiceError) -> None:
+        failure = Failure(error.reason, f"There is no sandbox for it: {error.message}.")
+        await Events(connection).end(
+            job.generation_id,
+            0,
+            Status.FAILED,
+            [event_entry(Failed(failure, job.usage, 0))],
+            failure_reason=failure.reason,
+            failure_message=failure.message,
+        )
+        await Jobs(connection).free_key(job.generation_id)
+
+    async def _discard(self, job: Job) -> None:
+        """The sandbox may have been made though its answer did not arrive."""
         try:
-            # The sandbox may have been made though its answer did not arrive.
             await self._sandboxes.discard(job.project_id, job.generation_id)
         except ServiceError as exc:
             _log.info("nothing to discard", reason=exc.reason)

@@ -166,6 +166,43 @@ async def test_without_a_sandbox_the_start_fails_and_the_key_is_free_again(
     assert kinds(await person.checked(again))[-1] == "succeeded"
 
 
+@pytest.mark.parametrize("state", ["queued", "running"])
+async def test_a_start_that_fails_leaves_alone_what_the_same_key_has_started(
+    world: World, state: str
+) -> None:
+    await world.replicas.pop(0).stop()
+    await world.replica(workers=1 if state == "queued" else 2)
+    turns = hold(world)
+    blocker, person = await world.user(), await world.user()
+    blocked = await blocker.start()
+    await eventually(lambda: world.model.requests)
+    gate, asked = asyncio.Event(), asyncio.Event()
+
+    async def late() -> None:
+        world.sandboxes.before_ensure = None
+        asked.set()
+        await gate.wait()
+        raise QuotaExceeded("3 sandboxes", reason="SANDBOX_QUOTA")
+
+    world.sandboxes.before_ensure = late
+    losing = asyncio.create_task(details(person.start("Same", idempotency_key="key-1")))
+    await asyncio.wait_for(asked.wait(), 30)
+    generation_id = await person.start("Same", idempotency_key="key-1")
+    await eventually(lambda: _second_is(world, state))
+    gate.set()
+    assert (await losing)[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await statuses(world) == ["running", state]
+    assert world.sandboxes.discarded == []
+    assert await person.start("Same", idempotency_key="key-1") == generation_id
+    turns.set()
+    assert kinds(await person.checked(generation_id))[-1] == "succeeded"
+    assert kinds(await blocker.checked(blocked))[-1] == "succeeded"
+
+
+async def _second_is(world: World, state: str) -> bool:
+    return await statuses(world) == ["running", state]
+
+
 async def test_a_worker_waits_until_the_sandbox_is_there(world: World) -> None:
     gate = asyncio.Event()
     world.sandboxes.before_ensure = gate.wait
