@@ -26,7 +26,7 @@ from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import all_events, generate, new_project, signed_in
 
 PROMPT = "a landing page for a bakery in Lisbon"
-RATES = (50, 300, 0)
+RATES = (500, 0)
 
 
 async def turn(client: AsyncAnthropic, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
