@@ -91,6 +91,16 @@ class Lifecycle:
         """A running sandbox, open for use. Raises ``SandboxLost``."""
         return await self._vendor.connect(sandbox.vendor_id)
 
+    @asynccontextmanager
+    async def told_apart(self, sandbox: Sandbox) -> AsyncIterator[None]:
+        """A connection that broke because the sandbox has ended is ``SandboxLost``, not ``Unavailable``."""
+        try:
+            yield
+        except Unavailable as exc:
+            if await self._vendor.exists(sandbox.vendor_id):
+                raise
+            raise SandboxLost(sandbox.sandbox_id) from exc
+
     async def ensure(self, project_id: str, owner_id: str, generation_id: str = "") -> Sandbox:
         """The project's sandbox, active; made where there is none, by one of all who ask at the same time.
 
@@ -125,10 +135,11 @@ class Lifecycle:
         for _ in range(_SANDBOXES_TRIED):
             sandbox = await self.ensure(project_id, owner_id, generation_id)
             try:
-                live = await self.connect(sandbox)
-                if not await live.preview_answers():
-                    await self._creation.serve_preview(live)
-                    await self._creation.wait_for_preview(live)
+                async with self.told_apart(sandbox):
+                    live = await self.connect(sandbox)
+                    if not await live.preview_answers():
+                        await self._creation.serve_preview(live)
+                        await self._creation.wait_for_preview(live)
             except SandboxLost:
                 await self.lost(sandbox)
             else:

@@ -186,7 +186,8 @@ class Writing:
         put = asyncio.create_task(self._projects.put(sandbox.project_id, origin, steps, ready))
         try:
             with suppress(SandboxLost):
-                await _set_aside(await self._lifecycle.connect(sandbox), steps, places)
+                async with self._lifecycle.told_apart(sandbox):
+                    await _set_aside(await self._lifecycle.connect(sandbox), steps, places)
             ready.set()
             return await put
         except DiskFull as exc:
@@ -213,11 +214,12 @@ class Writing:
         ``compare``: by looking at what differs instead of doing the steps.
         """
         try:
-            live = await self._lifecycle.connect(sandbox)
-            if compare or not await _applied(live, steps, places):
-                await self._filling.align(live, sandbox.project_id)
-                for place in places.values():
-                    await live.remove(place)
+            async with self._lifecycle.told_apart(sandbox):
+                live = await self._lifecycle.connect(sandbox)
+                if compare or not await _applied(live, steps, places):
+                    await self._filling.align(live, sandbox.project_id)
+                    for place in places.values():
+                        await live.remove(place)
         except SandboxLost:
             return False
         except DiskFull as exc:

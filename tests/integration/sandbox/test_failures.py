@@ -327,3 +327,23 @@ async def test_calls_end_with_a_status_even_when_a_vendor_raises_something_unkno
     assert found.value.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in str(found.value.details())
     assert (await caller.get(project_id)).close_reason == sandbox_pb2.CLOSE_REASON_FAILED
+
+
+@pytest.mark.parametrize("method", ["write", "rename"])
+async def test_a_connection_that_breaks_with_its_sandbox_is_a_lost_sandbox_and_the_write_goes_on(
+    service: SandboxService, vendor: FakeVendor, user: TestUser, method: str
+) -> None:
+    project_id = await user.new_project()
+    await service.as_user(user).create(project_id)
+    first = only(vendor)
+
+    async def breaks(*_: Any) -> None:
+        del vendor.hooks[method]
+        del vendor.sandboxes[first.name]
+        raise Unavailable("reset", reason="SANDBOX_VENDOR_DOWN", retry_after=1.0)
+
+    vendor.hooks[method] = breaks
+    await service.as_service(user).write(project_id, *put("index.html", b"after the crash"))
+    assert only(vendor).name != first.name
+    assert files(only(vendor)) == {"index.html": b"after the crash"}
+    assert await stored(user, project_id) == {"index.html"}
