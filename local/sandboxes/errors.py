@@ -34,6 +34,10 @@ class SandboxNotFoundError(NotFoundError):
         super().__init__(f"Sandbox \"{sandbox}\" doesn't exist or you don't have access to it")
 
 
+class SandboxPausedError(SandboxNotFoundError):
+    """A sandbox exists and is paused: for who asks whether it runs, as good as not found."""
+
+
 class AlreadyExistsError(EngineError):
     """What should be made is there."""
 
