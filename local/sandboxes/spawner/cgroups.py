@@ -1,7 +1,8 @@
 """Control groups, version 1 or 2, whichever this machine lets us write.
 
 Every sandbox gets one directory per hierarchy below ``<our own group>/<name of this engine>``.
-Directories outlive a killed engine; the next one with the same name clears them.
+Directories outlive a killed engine; the next one with the same name clears them. Below the one that
+can be frozen there may be one more, ``held``: see Cgroups.hold.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from pathlib import Path
 from local.sandboxes.spawner.limits import Limits
 
 CPU_PERIOD_US = 100_000
+_HELD = "held"
+_HOLD_SECONDS = 5.0
+_POLL_SECONDS = 0.002
 
 
 @dataclass(frozen=True)
@@ -82,24 +86,73 @@ class Cgroups:
         """Remove the groups of a sandbox; False while a process is still in one."""
         gone = True
         for directory in self._directories(sandbox):
-            try:
-                directory.rmdir()
-            except FileNotFoundError:
-                continue
-            except OSError:
-                gone = False
+            gone = _remove(directory / _HELD) and _remove(directory) and gone
         return gone
 
     def freeze(self, sandbox: str, *, frozen: bool) -> bool:
         """Stop, or let run, every process of a sandbox; False where the kernel has no freezer."""
-        if not self.available:
+        directory = self._freezable(sandbox)
+        return directory is not None and self._set_frozen(directory, frozen=frozen)
+
+    def hold(self, sandbox: str, keep: set[int], seconds: float = _HOLD_SECONDS) -> bool:
+        """Stop every process of a sandbox but ``keep`` (pids of this machine), unseen by them.
+
+        What a kept process starts meanwhile runs. True once all the others stand still; False, and
+        all run, where the kernel has no freezer or they do not stop within ``seconds``. It waits
+        (a few milliseconds as a rule), so call it in a thread. ``release`` undoes it.
+        """
+        directory = self._freezable(sandbox)
+        if directory is None:
             return False
+        held = directory / _HELD
+        with contextlib.suppress(OSError):
+            held.mkdir(exist_ok=True)
+            # Frozen first: whoever is moved in stops there, so that even a fork bomb runs dry.
+            if self._set_frozen(held, frozen=True):
+                end = time.monotonic() + seconds
+                if _gather(directory, held, keep, end) and self._stands_still(held, end):
+                    return True
+        self.release(sandbox)
+        return False
+
+    def release(self, sandbox: str) -> None:
+        """Let run again what ``hold`` stopped; nothing happens where nothing is held."""
+        directory = self._freezable(sandbox)
+        if directory is None or not (directory / _HELD).is_dir():
+            return
+        held = directory / _HELD
+        self._set_frozen(held, frozen=False)
+        with contextlib.suppress(OSError):
+            _gather(held, directory, set(), time.monotonic() + _HOLD_SECONDS)
+        _remove(held)
+
+    def let_die(self, sandbox: str) -> None:
+        """Let run whatever of a sandbox is stopped: a process that is frozen can't be killed."""
+        directory = self._freezable(sandbox)
+        if directory is not None:
+            for one in (directory / _HELD, directory):
+                self._set_frozen(one, frozen=False)
+
+    def _freezable(self, sandbox: str) -> Path | None:
+        root = self.roots.get("memory" if self.version == 2 else "freezer")
+        return root / sandbox if root is not None else None
+
+    def _set_frozen(self, directory: Path, *, frozen: bool) -> bool:
         if self.version == 2:
-            return _try(self.roots["memory"] / sandbox / "cgroup.freeze", "1" if frozen else "0")
-        if "freezer" not in self.roots:
-            return False
-        state = "FROZEN" if frozen else "THAWED"
-        return _try(self.roots["freezer"] / sandbox / "freezer.state", state)
+            return _try(directory / "cgroup.freeze", "1" if frozen else "0")
+        return _try(directory / "freezer.state", "FROZEN" if frozen else "THAWED")
+
+    def _stands_still(self, directory: Path, end: float) -> bool:
+        while not self._is_frozen(directory):
+            if time.monotonic() > end:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    def _is_frozen(self, directory: Path) -> bool:
+        if self.version == 2:
+            return _table(directory / "cgroup.events")["frozen"] == 1
+        return (directory / "freezer.state").read_text().strip() == "FROZEN"
 
     def usage(self, sandbox: str) -> Usage | None:
         """What ``sandbox`` uses, or None where no group says."""
@@ -145,13 +198,42 @@ class Cgroups:
                 root.rmdir()
 
 
+def _gather(source: Path, target: Path, keep: set[int], end: float) -> bool:
+    """Move every process but ``keep`` from one group to another, until none is left to move."""
+    while pids := _pids(source) - keep:
+        if time.monotonic() > end:
+            return False
+        # One that has just ended can't be moved, and will not be listed again.
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                _write(target / "cgroup.procs", str(pid))
+    return True
+
+
+def _pids(directory: Path) -> set[int]:
+    return {int(line) for line in (directory / "cgroup.procs").read_text().split()}
+
+
+def _remove(directory: Path) -> bool:
+    """Whether a group is gone; False while a process is in it."""
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def _kill_all(directory: Path) -> None:
+    if (directory / _HELD).is_dir():
+        _kill_all(directory / _HELD)
+    for name, running in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        _try(directory / name, running)  # a process that is frozen by version 1 can't die
     with contextlib.suppress(OSError):
-        _write(directory / "freezer.state", "THAWED")  # a frozen process can't die
-    with contextlib.suppress(OSError):
-        for line in (directory / "cgroup.procs").read_text().split():
+        for pid in _pids(directory):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(line), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
 
 
 def _children(root: Path) -> list[Path]:

@@ -31,6 +31,12 @@ _FROM_ETC = (
 )
 
 
+_SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64")
+
+# Below /, without it: what in a jail's tree is not the jail's own.
+MOUNTED = ("dev", "proc", "sys", "usr", AGENT[1:], *_SYSTEM_FOLDERS, *(f"etc/{one}" for one in _FROM_ETC))
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What all jails of an engine have in common."""
@@ -56,7 +62,7 @@ class Recipe:
     def _tree(self) -> list[str]:
         """One sized tmpfs holds all that a sandbox can write, so that one number caps its disk."""
         tree = ["--size", str(self.limits.disk_bytes), "--tmpfs", "/", "--ro-bind", "/usr", "/usr"]
-        for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        for name in _SYSTEM_FOLDERS:
             tree += _system_folder(name)
         for name in _FROM_ETC:
             tree += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]

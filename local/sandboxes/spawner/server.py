@@ -9,11 +9,11 @@ import select
 import signal
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from local.sandboxes.spawner.cgroups import Cgroups
 from local.sandboxes.spawner.jail import Recipe, launch
+from local.sandboxes.spawner.monitor import first_process
 
 MESSAGE_BYTES = 16 * 1024
 _STDERR_BYTES = 2000
@@ -34,6 +34,7 @@ class Spawner:
         self._recipe = recipe
         self._groups = groups
         self._jails: dict[int, _Jail] = {}
+        self._ending: set[str] = set()  # killed, but not gone yet
         self._dirty: set[str] = set()  # ended, but their groups still hold a dying process
         self._wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -49,7 +50,7 @@ class Spawner:
         self._close()
 
     def _step(self, poll: select.poll) -> bool:
-        for descriptor, _ in poll.poll(_RETRY_MS if self._dirty else None):
+        for descriptor, _ in poll.poll(_RETRY_MS if self._dirty or self._ending else None):
             if descriptor == self._wake:
                 os.read(self._wake, 4096)
                 self._reap()
@@ -88,9 +89,10 @@ class Spawner:
     def _end(self, pid: int) -> None:
         """Kill process 1 of the jail: then the monitor's own end says that all of it is gone."""
         if pid in self._jails:
-            self._groups.freeze(self._jails[pid].name, frozen=False)  # the frozen can't die
+            self._ending.add(self._jails[pid].name)
+            self._groups.let_die(self._jails[pid].name)
             with contextlib.suppress(ProcessLookupError):
-                os.kill(_first_process(pid) or pid, signal.SIGKILL)
+                os.kill(first_process(pid) or pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         while True:
@@ -104,11 +106,14 @@ class Spawner:
             if jail is None:
                 continue
             why = _read_and_close(jail.errors) or f"status {os.waitstatus_to_exitcode(status)}"
+            self._ending.discard(jail.name)
             self._dirty.add(jail.name)
             self._tidy()
             self._tell({"ended": jail.name, "why": why})
 
     def _tidy(self) -> None:
+        for name in self._ending:
+            self._groups.let_die(name)  # again: the engine may have been about to freeze it
         self._dirty = {name for name in self._dirty if not self._groups.destroy(name)}
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -120,20 +125,9 @@ class Spawner:
             self._end(pid)
         while self._jails:
             pid, _ = os.waitpid(-1, 0)
-            jail = self._jails.pop(pid, None)
-            if jail is not None:
-                self._dirty.add(jail.name)
+            self._jails.pop(pid, None)
         self._groups.clear()
         self._groups.remove()
-
-
-def _first_process(monitor: int) -> int | None:
-    """Process 1 of the jail, as this machine counts it."""
-    try:
-        children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
-    except OSError:
-        return None
-    return int(children[0]) if children else None
 
 
 def _read_and_close(descriptor: int) -> str:

@@ -143,3 +143,59 @@ def test_groups_of_an_earlier_engine_are_cleared(tmp_path: Path) -> None:
     assert not any((root / "left").exists() for root in groups.roots.values())
     groups.remove()
     assert not any(root.exists() for root in groups.roots.values())
+
+
+def group(folder: Path, **more: str) -> Path:
+    """A group as the kernel makes it, without processes."""
+    files(folder, cgroup__procs="", **more)
+    return folder
+
+
+def test_version_one_holds_in_a_frozen_group_of_its_own(tmp_path: Path) -> None:
+    groups = version_one(tmp_path)
+    box = group(groups.roots["freezer"] / "box", freezer__state="THAWED")
+    held = group(box / "held", freezer__state="THAWED")
+    (box / "cgroup.procs").write_text("10\n11\n")
+    assert groups.hold("box", keep={10, 11})
+    assert (held / "freezer.state").read_text() == "FROZEN"
+    assert (box / "freezer.state").read_text() == "THAWED"
+    groups.release("box")
+    assert (held / "freezer.state").read_text() == "THAWED"
+
+
+def test_version_two_holds_in_a_frozen_group_of_its_own(tmp_path: Path) -> None:
+    groups = version_two(tmp_path, "cpu memory pids")
+    held = groups.roots["memory"] / "box/held"
+    group(held.parent)
+    group(held, cgroup__freeze="0", cgroup__events="populated 1\nfrozen 1")
+    assert groups.hold("box", keep=set())
+    assert (held / "cgroup.freeze").read_text() == "1"
+    groups.let_die("box")
+    assert (held / "cgroup.freeze").read_text() == "0"
+
+
+def test_what_does_not_stand_still_is_let_go(tmp_path: Path) -> None:
+    groups = version_two(tmp_path, "cpu memory pids")
+    held = groups.roots["memory"] / "box/held"
+    group(held.parent)
+    group(held, cgroup__freeze="0", cgroup__events="populated 1\nfrozen 0")
+    assert not groups.hold("box", keep=set(), seconds=0.05)
+    assert (held / "cgroup.freeze").read_text() == "0"
+
+
+def test_nothing_is_held_without_a_freezer(tmp_path: Path) -> None:
+    nothing = hierarchy.find("engine", tmp_path / "no", tmp_path / "no")
+    assert not nothing.hold("box", keep=set())
+    nothing.release("box")
+    groups = version_one(tmp_path)
+    assert not groups.hold("nobody", keep=set())
+    groups.release("nobody")
+
+
+def test_a_group_goes_with_what_was_held_in_it(tmp_path: Path) -> None:
+    groups = version_one(tmp_path)
+    for root in groups.roots.values():
+        (root / "box").mkdir(exist_ok=True)
+    (groups.roots["freezer"] / "box/held").mkdir()
+    assert groups.destroy("box")
+    assert not (groups.roots["freezer"] / "box").exists()
