@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from local.sandboxes import errors
 from local.sandboxes.broadcast import Broadcast
+from local.sandboxes.logs import CommandLog, Log
 
 _LAST_WORDS = 1024 * 1024
 
@@ -74,7 +75,12 @@ class Process:
     """One command. ``events`` carries its output and, last, its end."""
 
     def __init__(
-        self, command: Command, pid: int, channels: list[Channel], stdin: int | None
+        self,
+        command: Command,
+        pid: int,
+        channels: list[Channel],
+        stdin: int | None,
+        log: Log,
     ) -> None:
         self.command = command
         self.pid = pid
@@ -87,6 +93,7 @@ class Process:
         self._writing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._paused = False
+        self._log = CommandLog(log, command, pid)
         self._listen()
 
     def _listen(self) -> None:
@@ -114,6 +121,7 @@ class Process:
             return 0
         if self.ended is None:
             self.events.send(Output(channel.name, data), len(data))
+            self._log.output(channel.name, data)
         return len(data)
 
     def _close_channel(self, channel: Channel) -> None:
@@ -136,6 +144,7 @@ class Process:
                 left -= got
         self.ended = ended
         self.events.send(ended, 0)
+        self._log.ended(ended)
         self._close_stdin()
 
     @property

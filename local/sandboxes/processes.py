@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from local.sandboxes import errors
 from local.sandboxes.agent import frames
 from local.sandboxes.agent_link import AgentLink
+from local.sandboxes.logs import Log
 from local.sandboxes.process import Channel, Command, Ended, Process
 
 _KEEP_ENDED_SECONDS = 30.0
@@ -27,6 +28,7 @@ class Processes:
 
     link: AgentLink
     environment: Callable[[str], dict[str, str]]
+    log: Log = field(default_factory=Log)
     _table: dict[int, Process] = field(default_factory=dict)
     _early: dict[int, Ended] = field(default_factory=dict)
     _lingering: list[Process] = field(default_factory=list)
@@ -91,7 +93,7 @@ class Processes:
             Channel(name, descriptor, _PIPE_CHUNK)
             for name, descriptor in zip(("stdout", "stderr"), ours[:2], strict=True)
         ]
-        return Process(command, pid, channels, ours[2] if command.stdin else None)
+        return Process(command, pid, channels, ours[2] if command.stdin else None, self.log)
 
     async def _start_on_terminal(self, command: Command, fields: list[str | bytes]) -> Process:
         answer = await self.link.ask("start", *fields)
@@ -100,7 +102,7 @@ class Processes:
             raise errors.InternalError("the agent answered without a terminal")
         os.set_blocking(answer.descriptors[0], False)
         channel = Channel("pty", answer.descriptors[0], _TERMINAL_CHUNK)
-        return Process(command, int(answer.fields[0]), [channel], None)
+        return Process(command, int(answer.fields[0]), [channel], None, self.log)
 
     def _keep(self, process: Process) -> None:
         if self._gone is not None:
