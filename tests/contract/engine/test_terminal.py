@@ -81,14 +81,3 @@ async def test_the_synchronous_sdk_opens_terminals_too(engine: RunningEngine) ->
         return shown
 
     assert b"hello" in await asyncio.to_thread(use)
-
-
-async def test_git_works_on_repositories_inside(sandbox: AsyncSandbox) -> None:
-    await sandbox.git.init("repo", initial_branch="main")
-    await sandbox.files.write("repo/a.txt", "a")
-    await sandbox.git.configure_user("Ann", "ann@example.com", scope="local", path="repo")
-    await sandbox.git.add("repo")
-    await sandbox.git.commit("repo", "first")
-    status = await sandbox.git.status("repo")
-    assert status.current_branch == "main"
-    assert not status.file_status
