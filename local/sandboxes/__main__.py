@@ -13,6 +13,7 @@ from local.sandboxes import app, server
 from local.sandboxes.bundle import BundleError
 from local.sandboxes.preflight import UnfitError
 from local.sandboxes.settings import Settings
+from local.sandboxes.templates import TemplateError
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,7 @@ def main() -> int:
     logs.configure("local-sandboxes", settings.log_format, settings.log_level)
     try:
         return uvloop.run(_run(settings))
-    except (UnfitError, BundleError) as exc:
+    except (UnfitError, BundleError, TemplateError) as exc:
         sys.stderr.write(f"local sandboxes: {exc}\n")
         return 2
 

@@ -15,19 +15,27 @@ import structlog
 
 from local.sandboxes import bundle, preflight, seccomp
 from local.sandboxes.asgi import App
-from local.sandboxes.control.routes import ControlPlane, Defaults
+from local.sandboxes.captures import Captures
+from local.sandboxes.control.http import Defaults
+from local.sandboxes.control.routes import ControlPlane
 from local.sandboxes.dialling import Dialler
-from local.sandboxes.engine import Caps, Engine
+from local.sandboxes.engine import Caps, Engine, Parts
 from local.sandboxes.envd.app import EnvdApp
 from local.sandboxes.errors import EngineError
 from local.sandboxes.jail import Jailer
+from local.sandboxes.machines import Machines
+from local.sandboxes.metering import Meter
 from local.sandboxes.model import new_id
+from local.sandboxes.parking import Parking
+from local.sandboxes.pauses import Pauses
 from local.sandboxes.pool import Pool
 from local.sandboxes.proxy import Proxy
 from local.sandboxes.routing import Router
 from local.sandboxes.settings import Settings
+from local.sandboxes.snapshots import Snapshots
 from local.sandboxes.spawner.limits import Limits
 from local.sandboxes.spawning import Plan, Spawning, Uids
+from local.sandboxes.templates import Template, load
 from local.sandboxes.tunnel import Tunnel
 
 log = structlog.get_logger(__name__)
@@ -58,6 +66,7 @@ async def build(settings: Settings, port: int) -> Running:
     bwrap = preflight.find_bwrap(settings.bwrap)
     python = preflight.find_python(settings.python)
     lock = _lock(settings.data_dir)
+    templates = load(settings.templates_dir, settings.data_dir / "templates")
     _raise_descriptor_limit()
     name = hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:12]
     limits = Limits(settings.memory_mb * _MB, settings.disk_mb * _MB, settings.pids, settings.cpus)
@@ -71,15 +80,49 @@ async def build(settings: Settings, port: int) -> Running:
         raise preflight.UnfitError(_why(exc, bwrap)) from exc
     if not spawning.groups.available:
         log.warning("no writable cgroup: memory is capped per process only, CPU not at all")
-    pool = Pool(jailer, settings.pool_size)
-    caps = Caps(settings.max_sandboxes, settings.max_timeout, limits)
-    engine = Engine(jailer, pool, spawning.groups, caps)
-    pool.start()
+    engine = _engine(settings, limits, jailer, spawning, templates)
+    engine.start()
     dialler = Dialler(engine, settings.port_wait)
     defaults = Defaults(settings.default_timeout, settings.legacy_default_timeout)
     control = ControlPlane(engine, settings.api_key, settings.public_domain(port), defaults)
     router = Router(engine, control, EnvdApp(engine), Proxy(dialler))
     return Running(router, functools.partial(Tunnel, dialler), engine, spawning, lock)
+
+
+def _engine(
+    settings: Settings,
+    limits: Limits,
+    jailer: Jailer,
+    spawning: Spawning,
+    templates: dict[str, Template],
+) -> Engine:
+    machines = Machines(jailer)
+    captures = Captures(spawning.groups, limits.disk_bytes)
+    parking = Parking(settings.data_dir / "paused")
+    pools = {
+        name: Pool(machines, one, settings.pool_size if one.pool is None else one.pool)
+        for name, one in templates.items()
+    }
+    parts = Parts(
+        machines=machines,
+        pools=pools,
+        captures=captures,
+        pauses=Pauses(machines, spawning.groups, captures, parking),
+        parking=parking,
+        snapshots=Snapshots(settings.data_dir / "snapshots", settings.max_snapshots),
+        meter=Meter(spawning.groups),
+        copies=_emptied(settings.data_dir / "copies"),
+    )
+    caps = Caps(settings.max_sandboxes, settings.max_timeout, settings.keep_seconds, limits)
+    return Engine(parts, caps)
+
+
+def _emptied(folder: Path) -> Path:
+    """A folder of our own, without what an engine that was killed left there."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
 
 
 async def _try(jailer: Jailer) -> None:

@@ -3,76 +3,98 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import structlog
 
 from local.sandboxes import errors
-from local.sandboxes.jail import Jailer
-from local.sandboxes.model import OnTimeout, Order, State, new_identity
+from local.sandboxes.captures import Captures
+from local.sandboxes.machine import Machine
+from local.sandboxes.machines import Machines
+from local.sandboxes.metering import Meter, Metrics
+from local.sandboxes.model import Identity, OnTimeout, Order, State, new_id, new_identity
+from local.sandboxes.parking import Parking
+from local.sandboxes.pauses import Pauses
 from local.sandboxes.pool import Pool
 from local.sandboxes.sandbox import Sandbox
-from local.sandboxes.spawner.cgroups import Cgroups
+from local.sandboxes.snapshots import DEFAULT_TAG, Snapshot, Snapshots, split
 from local.sandboxes.spawner.limits import Limits
+from local.sandboxes.templates import BASE, Template
 
 log = structlog.get_logger(__name__)
 
-_PAUSED = "the sandbox was paused"
 _KILLED = "the sandbox was killed or reached its end of life"
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """What one sandbox uses: CPU in percent of one core, the rest in bytes."""
-
-    timestamp: float
-    cpu_percent: float
-    memory_used: int
-    memory_cache: int
-    disk_used: int
-    disk_total: int
+_MAX_FORKS = 100
 
 
 @dataclass(frozen=True)
 class Caps:
-    """What the engine allows: sandboxes at once, seconds to live, the caps of each."""
+    """What the engine allows: sandboxes at once, seconds to live, the caps of each.
+
+    ``keep_seconds``: how long a stop may take to put sandboxes to disk.
+    """
 
     max_sandboxes: int
     max_timeout: int
+    keep_seconds: float
     limits: Limits
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the engine works with; ``copies`` is a folder for what is needed for a moment."""
+
+    machines: Machines
+    pools: dict[str, Pool]
+    captures: Captures
+    pauses: Pauses
+    parking: Parking
+    snapshots: Snapshots
+    meter: Meter
+    copies: Path
 
 
 class Engine:
     """The use cases of the control plane, whoever speaks to it."""
 
-    def __init__(self, jailer: Jailer, pool: Pool, groups: Cgroups, caps: Caps) -> None:
-        self._jailer = jailer
-        self._pool = pool
-        self._groups = groups
+    def __init__(self, parts: Parts, caps: Caps) -> None:
+        self._parts = parts
         self._sandboxes: dict[str, Sandbox] = {}
         self._starting = 0
-        self._endings: set[asyncio.Task[None]] = set()
-        self._cpu_seen: dict[str, tuple[float, float]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self.caps = caps
 
+    def start(self) -> None:
+        """Take up what an earlier engine kept, and begin to fill the pools."""
+        for parked in self._parts.parking.load():
+            template = self._template(parked.template)
+            sandbox = self._new(parked.identity, parked.order, template)
+            if parked.interrupted:
+                left = parked.order.timeout
+                sandbox.interrupted(parked.ends_at - time.time() if parked.ends_at else left)
+            log.info("sandbox taken up", sandbox=sandbox.sandbox_id, state=sandbox.state.value)
+        for pool in self._parts.pools.values():
+            pool.start()
+
     async def create(self, order: Order) -> Sandbox:
-        """A running sandbox; raises InvalidError, ExhaustedError or UnavailableError."""
+        """A running sandbox.
+
+        Raises InvalidError, NotFoundError for an unknown template, ExhaustedError, and what making
+        a machine raises.
+        """
         self._check_timeout(order.timeout)
-        if len(self._sandboxes) + self._starting >= self.caps.max_sandboxes:
-            raise errors.ExhaustedError(
-                f"this engine runs at most {self.caps.max_sandboxes} sandboxes at once"
-            )
-        self._starting += 1
-        try:
-            jail = await self._pool.take()
-        finally:
-            self._starting -= 1
-        sandbox = Sandbox(new_identity(jail.name), order, jail, self._time_is_up)
-        jail.on_ended = lambda why: self._lost(sandbox, why)
-        self._sandboxes[sandbox.sandbox_id] = sandbox
-        log.info("sandbox created", sandbox=sandbox.sandbox_id, timeout=order.timeout)
-        return sandbox
+        template, tree = self._source(order.template)
+        with self._place():
+            if tree is None:
+                machine = await self._parts.pools[template.name].take()
+            else:
+                machine = await self._parts.machines.make(template, tree=tree)
+            return self._begin(order, machine)
 
     def get(self, sandbox_id: str) -> Sandbox:
         """A sandbox by its id; raises SandboxNotFoundError."""
@@ -82,16 +104,20 @@ class Engine:
         return sandbox
 
     def running(self, sandbox_id: str) -> Sandbox:
-        """A sandbox that a request can use; one that wakes by itself is woken.
-
-        Raises SandboxNotFoundError for a paused one too, as the vendor's proxy does.
-        """
+        """A sandbox that a request can use now; raises SandboxNotFoundError, SandboxPausedError."""
         sandbox = self.get(sandbox_id)
-        if sandbox.state is State.PAUSED:
-            if not sandbox.order.auto_resume:
-                raise errors.SandboxNotFoundError(sandbox_id)
-            self._resume(sandbox, sandbox.order.timeout)
+        if sandbox.state is State.PAUSED or sandbox.machine is None:
+            raise errors.SandboxPausedError(sandbox_id)
         return sandbox
+
+    async def wake(self, sandbox_id: str) -> Sandbox:
+        """As ``running``, after one that a request wakes is resumed."""
+        sandbox = self.get(sandbox_id)
+        if sandbox.wakes:
+            paused = sandbox.state is State.PAUSED
+            seconds = sandbox.order.timeout if paused else sandbox.seconds_left
+            await self._parts.pauses.resume(sandbox, seconds)
+        return self.running(sandbox_id)
 
     def all(self) -> list[Sandbox]:
         """Every sandbox, the newest first."""
@@ -108,34 +134,91 @@ class Engine:
             raise errors.ConflictError(f"Sandbox {sandbox_id} is paused: connect to it first")
         sandbox.set_timeout(seconds)
 
-    def connect(self, sandbox_id: str, seconds: int) -> tuple[Sandbox, bool]:
-        """A sandbox that lives at least ``seconds`` from now, and whether it had to be resumed."""
+    def refresh(self, sandbox_id: str, seconds: int) -> None:
+        """Let a sandbox live at least ``seconds`` from now."""
+        if seconds > self.get(sandbox_id).seconds_left:
+            self.set_timeout(sandbox_id, seconds)
+
+    async def connect(
+        self, sandbox_id: str, seconds: int, *, reboot: bool = False
+    ) -> tuple[Sandbox, bool]:
+        """A sandbox that lives at least ``seconds`` from now, and whether it had to be resumed.
+
+        ``reboot``: a paused one begins from its files alone.
+        """
         self._check_timeout(seconds)
         sandbox = self.get(sandbox_id)
-        if sandbox.state is State.PAUSED:
-            self._resume(sandbox, seconds)
-            return sandbox, True
-        if seconds > sandbox.seconds_left:
+        paused = sandbox.state is State.PAUSED
+        left = 0.0 if paused else sandbox.seconds_left
+        resumed = await self._parts.pauses.resume(sandbox, max(seconds, left), reboot=reboot)
+        if not resumed and seconds > sandbox.seconds_left:
             sandbox.set_timeout(seconds)
-        return sandbox, False
+        return sandbox, resumed and paused
 
-    def pause(self, sandbox_id: str) -> None:
-        """Stop a sandbox where it stands, in memory, until somebody connects to it.
+    async def pause(self, sandbox_id: str, *, memory: bool = True) -> None:
+        """Stop a sandbox until somebody connects to it: as it stands, or with its files alone.
 
         Raises ConflictError when it is paused, UnsupportedError where the kernel can't freeze.
         """
-        sandbox = self.get(sandbox_id)
-        if sandbox.state is State.PAUSED:
-            raise errors.ConflictError(f"Sandbox {sandbox_id} is already paused")
-        if not self._groups.freeze(sandbox_id, frozen=True):
-            raise errors.UnsupportedError("pausing needs a writable control group with a freezer")
-        log.info("sandbox paused", sandbox=sandbox_id)
-        sandbox.paused(_PAUSED)
+        await self._parts.pauses.pause(await self._used(sandbox_id), memory=memory)
 
-    def _resume(self, sandbox: Sandbox, seconds: int) -> None:
-        self._groups.freeze(sandbox.sandbox_id, frozen=False)
-        sandbox.resumed(seconds)
-        log.info("sandbox resumed", sandbox=sandbox.sandbox_id, timeout=seconds)
+    async def snapshot(self, sandbox_id: str, name: str = "") -> Snapshot:
+        """Keep a sandbox's files, to make others from; it runs on. Raises ConflictError for a paused one."""
+        sandbox = await self._used(sandbox_id)
+        async with sandbox.changing:
+            machine = _unpaused(sandbox)
+            planned = self._parts.snapshots.plan(sandbox_id, sandbox.template.name, name)
+            await self._parts.captures.capture(machine, self._parts.snapshots.tree(planned))
+            self._parts.snapshots.put(planned)
+        sandbox.note(f"copied to snapshot {planned.snapshot_id}")
+        log.info("snapshot made", sandbox=sandbox_id, snapshot=planned.snapshot_id)
+        return planned
+
+    def snapshots(self, sandbox_id: str = "", name: str = "") -> list[Snapshot]:
+        """Those of one sandbox or name, the newest first."""
+        return self._parts.snapshots.all(sandbox_id, name)
+
+    def template_id(self, reference: str) -> str:
+        """The id of a template or snapshot; raises NotFoundError."""
+        template, tree = self._source(reference)
+        return template.name if tree is None else split(reference)[0]
+
+    def delete_snapshot(self, reference: str) -> None:
+        """Forget a snapshot; raises NotFoundError, ConflictError for a template of the engine's own."""
+        if self._parts.snapshots.delete(reference):
+            log.info("snapshot deleted", snapshot=reference)
+        elif split(reference)[0] in self._parts.pools:
+            raise errors.ConflictError(f"template '{reference}' is a folder of this engine's")
+        else:
+            raise errors.NotFoundError(f"template '{reference}' not found")
+
+    async def fork(
+        self, sandbox_id: str, count: int, seconds: int
+    ) -> list[Sandbox | errors.EngineError]:
+        """``count`` new sandboxes with a sandbox's files, or for each the reason why there is none."""
+        self._check_timeout(seconds)
+        if not 1 <= count <= _MAX_FORKS:
+            raise errors.InvalidError(f"count: must be from 1 to {_MAX_FORKS}")
+        sandbox = await self._used(sandbox_id)
+        tree = self._parts.copies / f"{new_id('c')}.tar"
+        try:
+            async with sandbox.changing:
+                await self._parts.captures.capture(_unpaused(sandbox), tree)
+            order = replace(sandbox.order, timeout=seconds)
+            forks = [self._fork_one(sandbox, order, tree) for _ in range(count)]
+            return await asyncio.gather(*forks)
+        finally:
+            tree.unlink(missing_ok=True)
+
+    async def _fork_one(
+        self, source: Sandbox, order: Order, tree: Path
+    ) -> Sandbox | errors.EngineError:
+        try:
+            with self._place():
+                machine = await self._parts.machines.make(source.template, tree=tree)
+                return self._begin(order, machine)
+        except errors.EngineError as exc:
+            return exc
 
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox. It is unknown at once; its processes are gone a moment later."""
@@ -144,24 +227,68 @@ class Engine:
     async def metrics(self, sandbox_id: str) -> Metrics | None:
         """What a sandbox uses now; None while it is paused."""
         sandbox = self.get(sandbox_id)
-        if sandbox.state is State.PAUSED:
+        if sandbox.state is State.PAUSED or sandbox.machine is None:
             return None
-        used, total = await sandbox.disk()
-        usage = self._groups.usage(sandbox_id)
-        now = time.monotonic()
-        percent = 0.0
-        if usage is not None:
-            before, then = self._cpu_seen.get(sandbox_id, (0.0, now))
-            percent = 100.0 * (usage.cpu_seconds - before) / (now - then) if now > then else 0.0
-            self._cpu_seen[sandbox_id] = (usage.cpu_seconds, now)
-        return Metrics(
-            timestamp=time.time(),
-            cpu_percent=round(percent, 2),
-            memory_used=usage.memory_bytes - usage.cache_bytes if usage else 0,
-            memory_cache=usage.cache_bytes if usage else 0,
-            disk_used=used,
-            disk_total=total,
-        )
+        return await self._parts.meter.measure(sandbox.machine)
+
+    async def close(self) -> None:
+        """Put to disk what can be, end everything, and wait until nothing of it is left."""
+        await self._parts.pauses.keep_all(self.all(), self.caps.keep_seconds)
+        for sandbox in self.all():
+            if sandbox.machine is not None:
+                self._end(sandbox, "engine stopped")
+        await asyncio.gather(*(pool.close() for pool in self._parts.pools.values()))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """Room for one more while it is being made; raises ExhaustedError."""
+        if len(self._sandboxes) + self._starting >= self.caps.max_sandboxes:
+            raise errors.ExhaustedError(
+                f"this engine runs at most {self.caps.max_sandboxes} sandboxes at once"
+            )
+        self._starting += 1
+        try:
+            yield
+        finally:
+            self._starting -= 1
+
+    def _source(self, reference: str) -> tuple[Template, Path | None]:
+        """What to make a sandbox of: a template, and a snapshot's files instead of its own."""
+        name, tag = split(reference)
+        pool = self._parts.pools.get(name)
+        if pool is not None and tag in (DEFAULT_TAG, "latest"):
+            return pool.template, None
+        snapshot = self._parts.snapshots.resolve(reference)
+        if snapshot is None:
+            raise errors.NotFoundError(
+                f"template '{reference}' not found: this engine has {', '.join(self._parts.pools)}"
+            )
+        return self._template(snapshot.template), self._parts.snapshots.tree(snapshot)
+
+    def _template(self, name: str) -> Template:
+        """The template whose start command files of it go with; the base where it is gone."""
+        return self._parts.pools.get(name, self._parts.pools[BASE]).template
+
+    def _new(self, identity: Identity, order: Order, template: Template) -> Sandbox:
+        sandbox = Sandbox(identity, order, template, self._time_is_up, self._lost)
+        self._sandboxes[sandbox.sandbox_id] = sandbox
+        return sandbox
+
+    def _begin(self, order: Order, machine: Machine) -> Sandbox:
+        if machine.jail.ended.is_set():
+            raise errors.UnavailableError("the sandbox ended as soon as it was made")
+        sandbox = self._new(new_identity(machine.sandbox_id), order, machine.template)
+        sandbox.begin(machine, order.timeout)
+        log.info("sandbox created", sandbox=sandbox.sandbox_id, timeout=order.timeout)
+        return sandbox
+
+    async def _used(self, sandbox_id: str) -> Sandbox:
+        """A sandbox for a call that needs it as it was before the engine's last stop."""
+        sandbox = self.get(sandbox_id)
+        if sandbox.state is State.RUNNING and sandbox.machine is None:
+            await self._parts.pauses.resume(sandbox, sandbox.seconds_left)
+        return sandbox
 
     def _check_timeout(self, seconds: int) -> None:
         if seconds < 0:
@@ -172,17 +299,24 @@ class Engine:
             )
 
     def _time_is_up(self, sandbox: Sandbox) -> None:
-        if sandbox.order.on_timeout is OnTimeout.PAUSE:
-            try:
-                self.pause(sandbox.sandbox_id)
-            except errors.UnsupportedError as exc:
-                log.warning("cannot pause", sandbox=sandbox.sandbox_id, why=exc.message)
-            else:
-                return
-        self._end(sandbox, "expired")
+        if sandbox.order.on_timeout is OnTimeout.KILL:
+            self._end(sandbox, "expired")
+        elif sandbox.machine is not None:
+            self._in_background(self._pause_at_its_end(sandbox))
+        else:
+            sandbox.paused("")  # its files are on the disk already
+
+    async def _pause_at_its_end(self, sandbox: Sandbox) -> None:
+        try:
+            await self._parts.pauses.pause(sandbox, memory=sandbox.order.pause_memory)
+        except errors.ConflictError:
+            return  # somebody else was faster
+        except errors.EngineError as exc:
+            log.warning("cannot pause", sandbox=sandbox.sandbox_id, why=exc.message)
+            self._end(sandbox, "expired")
 
     def _lost(self, sandbox: Sandbox, why: str) -> None:
-        """Its jail ended by itself, or because we ended it."""
+        """Its jail ended by itself."""
         if self._sandboxes.get(sandbox.sandbox_id) is sandbox:
             log.warning("sandbox lost", sandbox=sandbox.sandbox_id, why=why)
             self._end(sandbox, "lost")
@@ -190,18 +324,24 @@ class Engine:
     def _end(self, sandbox: Sandbox, reason: str) -> None:
         # The route goes first, the streams second: who is cut off and asks whether the sandbox
         # still runs must hear that it does not.
-        if self._sandboxes.pop(sandbox.sandbox_id, None) is None:
+        if self._sandboxes.get(sandbox.sandbox_id) is not sandbox:
             return
-        self._cpu_seen.pop(sandbox.sandbox_id, None)
+        del self._sandboxes[sandbox.sandbox_id]
         log.info("sandbox closed", sandbox=sandbox.sandbox_id, reason=reason)
         sandbox.close(_KILLED)
-        ending = asyncio.get_running_loop().create_task(self._jailer.end(sandbox.jail))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+        if sandbox.machine is not None:
+            self._in_background(self._parts.machines.end(sandbox.machine, _KILLED))
+        else:
+            self._parts.parking.drop(sandbox.sandbox_id)
 
-    async def close(self) -> None:
-        """End every sandbox and the pool, and wait until nothing of them is left."""
-        for sandbox in self.all():
-            self._end(sandbox, "engine stopped")
-        await self._pool.close()
-        await asyncio.gather(*self._endings)
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _unpaused(sandbox: Sandbox) -> Machine:
+    """Its machine; raises ConflictError for a paused one."""
+    if sandbox.state is State.PAUSED:
+        raise errors.ConflictError(f"Sandbox {sandbox.sandbox_id} is paused: connect to it first")
+    return sandbox.running

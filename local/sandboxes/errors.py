@@ -66,6 +66,10 @@ class UnavailableError(EngineError):
     """The sandbox ended, or did not start."""
 
 
+class StartError(EngineError):
+    """A template's start command failed, or its ready check never passed."""
+
+
 class InternalError(EngineError):
     """What should not happen."""
 

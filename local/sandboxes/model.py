@@ -30,13 +30,17 @@ class OnTimeout(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Order:
-    """What a caller asks for; ``timeout`` is seconds to live. ``auto_resume``: a request wakes it."""
+    """What a caller asks for; ``timeout`` is seconds to live. ``auto_resume``: a request wakes it.
+
+    ``pause_memory``: a pause at its end keeps the memory; otherwise the file tree alone.
+    """
 
     template: str
     timeout: int
     metadata: dict[str, str] = field(default_factory=dict)
     envs: dict[str, str] = field(default_factory=dict)
     on_timeout: OnTimeout = OnTimeout.KILL
+    pause_memory: bool = True
     auto_resume: bool = False
     private_traffic: bool = False
 
@@ -51,9 +55,9 @@ class Identity:
     started_at: datetime
 
 
-def new_id() -> str:
-    """A sandbox's id: lower-case letters and digits, so that it can stand in a host name."""
-    return "i" + "".join(secrets.choice(_ALPHABET) for _ in range(19))
+def new_id(prefix: str = "i") -> str:
+    """An id of 20 lower-case letters and digits, so that it can stand in a host name."""
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(20 - len(prefix)))
 
 
 def new_identity(sandbox_id: str) -> Identity:

@@ -8,8 +8,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 
 from local.sandboxes import errors
 from local.sandboxes.agent import frames
@@ -31,6 +32,7 @@ class Processes:
     log: Log = field(default_factory=Log)
     _table: dict[int, Process] = field(default_factory=dict)
     _early: dict[int, Ended] = field(default_factory=dict)
+    _apart: dict[int, asyncio.Future[Ended]] = field(default_factory=dict)
     _lingering: list[Process] = field(default_factory=list)
     _killing: set[asyncio.Task[None]] = field(default_factory=set)
     _gone: str | None = None
@@ -51,14 +53,7 @@ class Processes:
 
         At ``deadline`` (of ``time.monotonic``) it is killed, whether or not anybody follows it.
         """
-        env = {**self.environment(command.user), **command.envs}
-        fields: list[str | bytes] = [
-            command.user,
-            command.cwd,
-            "{}x{}".format(*command.terminal) if command.terminal else "",
-            _packed([command.cmd, *command.args]),
-            _packed([f"{key}={value}" for key, value in env.items()]),
-        ]
+        fields = self._fields(command)
         if command.terminal:
             process = await self._start_on_terminal(command, fields)
         else:
@@ -68,6 +63,35 @@ class Processes:
             left = max(0.0, deadline - time.monotonic())
             process.timer = asyncio.get_running_loop().call_later(left, self._time_is_up, process)
         return process
+
+    async def start_on(self, command: Command, stdio: Sequence[FileIO]) -> asyncio.Future[Ended]:
+        """Start a command on the caller's own (stdin, stdout, stderr); answers its end.
+
+        It is none of the sandbox's commands: nobody else can find, follow or signal it.
+        """
+        stdin, stdout, stderr = (one.fileno() for one in stdio)
+        answer = await self.link.ask("start", *self._fields(command), give=[stdout, stderr, stdin])
+        pid = int(answer.fields[0])
+        ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+        early = self._early.pop(pid, None)
+        if early is not None:
+            ended.set_result(early)
+        elif self._gone is not None:
+            ended.set_exception(errors.UnavailableError(self._gone))
+        else:
+            self._apart[pid] = ended
+        return ended
+
+    def _fields(self, command: Command) -> list[str | bytes]:
+        """What the agent has to know to start a command."""
+        env = {**self.environment(command.user), **command.envs}
+        return [
+            command.user,
+            command.cwd,
+            "{}x{}".format(*command.terminal) if command.terminal else "",
+            _packed([command.cmd, *command.args]),
+            _packed([f"{key}={value}" for key, value in env.items()]),
+        ]
 
     def _time_is_up(self, process: Process) -> None:
         if process.ended is None:
@@ -117,6 +141,11 @@ class Processes:
     def hear_exit(self, pid: int, status: int) -> None:
         """The agent's word that a command is gone; it can overtake the answer to its start."""
         ended = Ended.from_wait_status(status)
+        apart = self._apart.pop(pid, None)
+        if apart is not None:
+            if not apart.done():
+                apart.set_result(ended)
+            return
         process = self._table.get(pid)
         if process is None or process.ended is not None:
             if len(self._early) >= _EARLY:
@@ -154,7 +183,12 @@ class Processes:
         self._gone = why
         for process in (*self._table.values(), *self._lingering):
             process.close(why)
+        for ended in self._apart.values():
+            if not ended.done():
+                ended.set_exception(errors.UnavailableError(why))
+                ended.exception()  # seen, even when nobody waits any more
         self._table.clear()
+        self._apart.clear()
         self._lingering.clear()
 
 

@@ -1,11 +1,9 @@
-"""One sandbox: what was ordered, the jail that it runs in, and when it ends."""
+"""One sandbox: what was ordered, the machine that it runs in, and when it ends."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,155 +11,145 @@ from datetime import UTC, datetime, timedelta
 
 from local.sandboxes import errors
 from local.sandboxes.files import Files
-from local.sandboxes.jail import Jail
+from local.sandboxes.logs import Level, Log
+from local.sandboxes.machine import Machine
 from local.sandboxes.model import Identity, Order, State
 from local.sandboxes.processes import Processes
+from local.sandboxes.templates import Template
 from local.sandboxes.watches import Watches
-
-PATH = "/opt/sandbox/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_DIAL_SECONDS = 10.0
 
 
 @dataclass
 class _Deadline:
     at: float
+    moment: datetime
     timer: asyncio.TimerHandle
 
 
 class Sandbox:
-    """Lives from create to kill; ``on_deadline`` is called when its time is up."""
+    """Lives from create to kill; ``on_deadline`` is called when its time is up.
+
+    ``machine`` is None while its files lie on the disk: it is paused, or was interrupted when the
+    engine stopped and runs again when it is used. ``changing`` is held by who pauses, resumes or
+    copies it, so that one of them goes on at a time. ``on_lost`` hears why its machine ended.
+    """
 
     def __init__(
-        self, identity: Identity, order: Order, jail: Jail, on_deadline: Callable[[Sandbox], None]
+        self,
+        identity: Identity,
+        order: Order,
+        template: Template,
+        on_deadline: Callable[[Sandbox], None],
+        on_lost: Callable[[Sandbox, str], None],
     ) -> None:
         self.identity = identity
         self.order = order
-        self.jail = jail
-        self.state = State.RUNNING
+        self.template = template
+        self.machine: Machine | None = None
+        self.log = Log()
+        self.state = State.PAUSED
+        self.changing = asyncio.Lock()
         self.gone = asyncio.Event()
-        self.files = Files(jail.link)
-        self.processes = Processes(jail.link, self.environment)
-        self.watches = Watches(jail.link)
         self._on_deadline = on_deadline
+        self._on_lost = on_lost
         self._deadline: _Deadline | None = None
-        jail.on_event = self._hear
-        self.set_timeout(order.timeout)
 
     @property
     def sandbox_id(self) -> str:
         return self.identity.sandbox_id
 
     @property
+    def running(self) -> Machine:
+        """Its machine; raises SandboxPausedError while it has none, SandboxNotFoundError in the end."""
+        if self.gone.is_set():
+            raise errors.SandboxNotFoundError(self.sandbox_id)
+        if self.machine is None:
+            raise errors.SandboxPausedError(self.sandbox_id)
+        return self.machine
+
+    @property
+    def files(self) -> Files:
+        return self.running.files
+
+    @property
+    def processes(self) -> Processes:
+        return self.running.processes
+
+    @property
+    def watches(self) -> Watches:
+        return self.running.watches
+
+    async def dial(self, port: int) -> socket.socket:
+        """A connection to a port inside; raises PortClosedError when nothing listens."""
+        return await self.running.dial(port)
+
+    @property
     def ends_at(self) -> datetime:
-        """When its time is up; now for one that is gone."""
-        if self._deadline is None:
-            return datetime.now(UTC)
-        return datetime.now(UTC) + timedelta(seconds=self.seconds_left)
+        """When its time is up; now for one that has no end while it is paused."""
+        return self._deadline.moment if self._deadline else datetime.now(UTC)
 
     @property
     def seconds_left(self) -> float:
         return max(0.0, self._deadline.at - time.monotonic()) if self._deadline else 0.0
 
+    @property
+    def wakes(self) -> bool:
+        """Whether a request makes it run. What was paused to disk waits for a connect."""
+        if self.machine is None:
+            return self.state is State.RUNNING
+        return self.state is State.PAUSED and self.order.auto_resume
+
     def set_timeout(self, seconds: float) -> None:
         """End ``seconds`` from now."""
         self._forget_deadline()
         timer = asyncio.get_running_loop().call_later(seconds, self._on_deadline, self)
-        self._deadline = _Deadline(time.monotonic() + seconds, timer)
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        self._deadline = _Deadline(time.monotonic() + seconds, moment, timer)
 
-    def environment(self, user: str) -> dict[str, str]:
-        """The variables of every command of ``user``."""
-        name = user or "user"
-        return {
-            "PATH": PATH,
-            "HOME": "/root" if name == "root" else f"/home/{name}",
-            "USER": name,
-            "LOGNAME": name,
-            "LANG": "C.UTF-8",
-            "E2B_SANDBOX": "true",
-            "E2B_SANDBOX_ID": self.sandbox_id,
-            "E2B_TEMPLATE_ID": self.order.template,
-            **self.order.envs,
-        }
-
-    async def dial(self, port: int) -> socket.socket:
-        """A connection to a port inside; raises PortClosedError when nothing listens."""
-        answer = await self.jail.link.ask("dial", str(port))
-        if len(answer.descriptors) != 1 or not _is_socket(answer.descriptors[0]):
-            for one in answer.descriptors:
-                os.close(one)
-            raise errors.InternalError("the agent answered without a connection")
-        connection = socket.socket(fileno=answer.descriptors[0])
-        connection.setblocking(False)
-        try:
-            await _established(connection)
-        except OSError as exc:
-            connection.close()
-            raise errors.PortClosedError(f"port {port} is not open") from exc
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    async def disk(self) -> tuple[int, int]:
-        """Bytes in use and in all."""
-        answer = await self.jail.link.ask("disk")
-        used, total = (int(one) for one in answer.fields)
-        return used, total
+    def begin(self, machine: Machine, seconds: float) -> None:
+        """Run in ``machine``, for so many seconds."""
+        machine.template_id = self.order.template
+        machine.envs = self.order.envs
+        machine.jail.on_ended = lambda why: self._machine_ended(machine, why)
+        self.machine = machine
+        self.log = machine.log
+        self.resumed(seconds)
 
     def paused(self, why: str) -> None:
         """It no longer runs: its time stands still, and its streams end; its commands stay."""
         self.state = State.PAUSED
+        self.note("paused")
         self._forget_deadline()
-        self.processes.cut_off(why)
-        self.watches.cut_off(why)
+        if self.machine is not None:
+            self.machine.cut_off(why)
 
     def resumed(self, seconds: float) -> None:
         """It runs again, for so many seconds."""
         self.state = State.RUNNING
+        self.note(f"runs for {seconds:g} s")
         self.set_timeout(seconds)
 
+    def interrupted(self, seconds: float) -> None:
+        """It ran when the engine stopped, and has so many seconds left."""
+        self.state = State.RUNNING
+        self.set_timeout(seconds)
+
+    def note(self, message: str) -> None:
+        """A line of its own in its log."""
+        self.log.add(Level.INFO, f"sandbox {message}", logger="sandbox")
+
     def close(self, why: str) -> None:
-        """Cut off whoever uses it; the jail is the engine's to end."""
+        """Cut off whoever uses it; the machine is the engine's to end."""
         self._forget_deadline()
         self.gone.set()
-        self.processes.close(why)
-        self.watches.close(why)
+        if self.machine is not None:
+            self.machine.close(why)
+
+    def _machine_ended(self, machine: Machine, why: str) -> None:
+        if self.machine is machine:
+            self._on_lost(self, why)
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.timer.cancel()
             self._deadline = None
-
-    def _hear(self, fields: list[bytes]) -> None:
-        if fields[0] == b"exit":
-            self.processes.hear_exit(int(fields[1]), int(fields[2]))
-        elif fields[0] == b"change":
-            self.watches.hear(int(fields[1]), fields[2:])
-
-
-def _is_socket(descriptor: int) -> bool:
-    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
-
-
-async def _established(connection: socket.socket) -> None:
-    """Wait until a connection that was begun inside the jail stands; raises OSError if it fails."""
-    error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error == 0:
-        try:
-            connection.getpeername()
-        except OSError:
-            await _writable(connection)
-            error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error:
-        raise OSError(error, os.strerror(error))
-
-
-async def _writable(connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(connection.fileno(), ready.set)
-    try:
-        async with asyncio.timeout(_DIAL_SECONDS):
-            await ready.wait()
-    finally:
-        loop.remove_writer(connection.fileno())

@@ -30,7 +30,13 @@ class Settings(BaseSettings):
     pids: int = Field(default=256, ge=16, description="Processes and threads of one sandbox.")
     cpus: float = Field(default=1.0, gt=0, description="CPU cores of one sandbox.")
     max_sandboxes: int = Field(default=200, ge=1, description="Sandboxes at once, paused included.")
-    pool_size: int = Field(default=2, ge=0, description="Jails kept warm for the next create.")
+    max_snapshots: int = Field(default=100, ge=0, description="Snapshots kept on disk.")
+    templates_dir: Path | None = Field(
+        default=None, description="Folder of templates; without it there is `base` alone."
+    )
+    pool_size: int = Field(
+        default=2, ge=0, description="Sandboxes of each template kept warm for the next create."
+    )
 
     default_timeout: int = Field(
         default=300, ge=1, description="Life of a sandbox that names none."
@@ -40,6 +46,11 @@ class Settings(BaseSettings):
         default=86_400, ge=1, description="Longest life that can be asked for."
     )
     boot_timeout: float = Field(default=20.0, gt=0, description="Longest wait for a jail to start.")
+    keep_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="How long a stop may take to put sandboxes to disk; 0 ends them all.",
+    )
     port_wait: float = Field(
         default=1.0, ge=0, description="How long a preview waits for a server that is starting."
     )

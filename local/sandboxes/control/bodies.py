@@ -7,10 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from local.sandboxes.engine import Metrics
 from local.sandboxes.errors import InvalidError, UnsupportedError
+from local.sandboxes.metering import Metrics
 from local.sandboxes.model import ENVD_VERSION, OnTimeout, Order
 from local.sandboxes.sandbox import Sandbox
+from local.sandboxes.snapshots import Snapshot
 from local.sandboxes.spawner.limits import Limits
 
 CLIENT_ID = "local"
@@ -60,13 +61,17 @@ class NewSandbox(_Body):
             metadata=self.metadata,
             envs=self.env_vars,
             on_timeout=OnTimeout.PAUSE if self.auto_pause else OnTimeout.KILL,
+            pause_memory=self.auto_pause_memory,
             auto_resume=self.auto_resume is not None and self.auto_resume.enabled,
             private_traffic=(self.network or {}).get("allowPublicTraffic") is False,
         )
 
     def _refuse_the_impossible(self) -> None:
-        if self.auto_pause and not self.auto_pause_memory:
-            raise UnsupportedError("autoPauseMemory: this local engine pauses in memory only")
+        if not self.auto_pause_memory and self.auto_resume is not None and self.auto_resume.enabled:
+            raise InvalidError(
+                "autoResume: needs autoPauseMemory, because a request that wakes a sandbox expects "
+                "to find its processes"
+            )
         if self.mcp:
             raise UnsupportedError("mcp: this local engine has no MCP gateway")
         if self.volume_mounts:
@@ -95,27 +100,42 @@ class Timeout(_Body):
     timeout: int
 
 
+class Refresh(_Body):
+    """The body of a refresh; seconds from now, never shortening what is left."""
+
+    duration: int | None = None
+
+
 class Connect(_Body):
     """The body of a connect; seconds from now, never shortening what is left."""
 
     timeout: int | None = None
     memory: bool = True
 
-    def refuse_the_impossible(self) -> None:
-        """Raises UnsupportedError for a resume without the memory that was paused."""
-        if not self.memory:
-            raise UnsupportedError("memory: this local engine resumes with memory only")
-
 
 class Pause(_Body):
-    """The body of a pause."""
+    """The body of a pause; without ``memory`` the files alone are kept."""
 
     memory: bool = True
 
+
+class NewSnapshot(_Body):
+    """The body of a snapshot."""
+
+    name: str = Field(default="", max_length=300)
+    memory: bool | None = None
+
     def refuse_the_impossible(self) -> None:
-        """Raises UnsupportedError for a pause to disk."""
-        if not self.memory:
-            raise UnsupportedError("memory: this local engine pauses in memory only")
+        """Raises UnsupportedError for one that is to hold memory, too."""
+        if self.memory:
+            raise UnsupportedError("memory: this local engine's snapshots hold files only")
+
+
+class Fork(_Body):
+    """The body of a fork; seconds to live."""
+
+    timeout: int | None = None
+    count: int = 1
 
 
 def parse(model: type[BodyT], raw: bytes) -> BodyT:
@@ -140,6 +160,11 @@ def created(sandbox: Sandbox, domain: str) -> dict[str, Any]:
         "trafficAccessToken": sandbox.identity.traffic_token,
         "domain": domain,
     }
+
+
+def snapshot(found: Snapshot) -> dict[str, Any]:
+    """A snapshot as its maker and the list see it."""
+    return {"snapshotID": found.snapshot_id, "names": found.names}
 
 
 def listed(sandbox: Sandbox, limits: Limits) -> dict[str, Any]:

@@ -33,9 +33,12 @@ class EnvdApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         try:
-            self._engine.running(scope["target"].sandbox_id)
+            await self._engine.wake(scope["target"].sandbox_id)
         except errors.SandboxNotFoundError:
             await not_found(scope, send)
+            return
+        except errors.EngineError as exc:
+            await answer_json(send, 503, {"code": 503, "message": exc.message})
             return
         if path.startswith("/filesystem.Filesystem/"):
             await self._filesystem(scope, receive, send)

@@ -34,7 +34,15 @@ _FROM_ETC = (
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64")
 
 # Below /, without it: what in a jail's tree is not the jail's own.
-MOUNTED = ("dev", "proc", "sys", "usr", AGENT[1:], *_SYSTEM_FOLDERS, *(f"etc/{one}" for one in _FROM_ETC))
+MOUNTED = (
+    "dev",
+    "proc",
+    "sys",
+    "usr",
+    AGENT[1:],
+    *_SYSTEM_FOLDERS,
+    *(f"etc/{one}" for one in _FROM_ETC),
+)
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,8 @@ async def test_the_v1_routes_work_and_live_15_seconds_by_default(engine: Running
         assert end < datetime.now(UTC) + timedelta(seconds=16)
         assert (await client.post(f"{path}/connect", json={"timeout": 60})).status_code == 200
         assert (await client.post(f"{path}/refreshes", json={})).status_code == 204
-        assert (await client.get(f"{path}/logs")).json()["logs"] == []
+        lines = (await client.get(f"{path}/logs")).json()["logs"]
+        assert "runs for 15 s" in lines[0]["line"]
         assert (await client.delete(path)).status_code == 204
         assert (await client.delete(path)).status_code == 404
 

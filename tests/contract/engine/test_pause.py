@@ -104,13 +104,3 @@ async def test_a_sandbox_can_pause_at_its_timeout_and_wake_by_a_request(
     assert await waker.files.read("f") == "awake"
     assert (await waker.get_info()).state == SandboxState.RUNNING
     assert await waker.kill()
-
-
-async def test_what_is_not_offered_is_refused(sandbox: AsyncSandbox) -> None:
-    with pytest.raises(SandboxException, match="memory only"):
-        await sandbox.pause(mode="filesystem")
-    assert await sandbox.is_running()
-    with pytest.raises(SandboxException, match="snapshots: this local engine has none"):
-        await sandbox.create_snapshot()
-    with pytest.raises(SandboxException, match="fork: this local engine has none"):
-        await sandbox.fork()
