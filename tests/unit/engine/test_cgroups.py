@@ -58,12 +58,12 @@ def test_version_one_is_found_below_our_own_groups(tmp_path: Path) -> None:
 
 def test_version_one_gets_its_caps_and_its_processes(tmp_path: Path) -> None:
     groups = version_one(tmp_path)
-    files(groups.roots["memory"] / "box", memory__limit_in_bytes="", cgroup__procs="")
-    files(groups.roots["pids"] / "box", pids__max="", cgroup__procs="")
+    files(groups.roots["memory"] / "box", memory__limit_in_bytes="", tasks="")
+    files(groups.roots["pids"] / "box", pids__max="", tasks="")
     files(
-        groups.roots["cpu"] / "box", cpu__cfs_quota_us="", cpu__cfs_period_us="", cgroup__procs=""
+        groups.roots["cpu"] / "box", cpu__cfs_quota_us="", cpu__cfs_period_us="", tasks=""
     )
-    files(groups.roots["freezer"] / "box", freezer__state="", cgroup__procs="")
+    files(groups.roots["freezer"] / "box", freezer__state="", tasks="")
     groups.create("box", LIMITS)
     groups.join("box")
     assert groups.freeze("box", frozen=True)
@@ -74,7 +74,7 @@ def test_version_one_gets_its_caps_and_its_processes(tmp_path: Path) -> None:
     assert read("memory", "memory.limit_in_bytes") == "1000"
     assert read("pids", "pids.max") == "7"
     assert read("cpu", "cpu.cfs_quota_us") == "150000"
-    assert read("freezer", "cgroup.procs") == "0"
+    assert read("freezer", "tasks") == "0"
     assert read("freezer", "freezer.state") == "FROZEN"
 
 
