@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import hashlib
 import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -36,7 +34,6 @@ from local.sandboxes.snapshots import Snapshots
 from local.sandboxes.spawner.limits import Limits
 from local.sandboxes.spawning import Plan, Spawning, Uids
 from local.sandboxes.templates import Template, load
-from local.sandboxes.tunnel import Tunnel
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +45,7 @@ class Running:
     """An engine that serves, and what the HTTP server needs of it."""
 
     asgi: App
-    tunnel: Any
+    previews: Proxy
     engine: Engine
     spawning: Spawning
     lock: int
@@ -85,8 +82,8 @@ async def build(settings: Settings, port: int) -> Running:
     dialler = Dialler(engine, settings.port_wait)
     defaults = Defaults(settings.default_timeout, settings.legacy_default_timeout)
     control = ControlPlane(engine, settings.api_key, settings.public_domain(port), defaults)
-    router = Router(engine, control, EnvdApp(engine), Proxy(dialler))
-    return Running(router, functools.partial(Tunnel, dialler), engine, spawning, lock)
+    router = Router(engine, control, EnvdApp(engine))
+    return Running(router, Proxy(dialler), engine, spawning, lock)
 
 
 def _engine(

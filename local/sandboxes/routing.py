@@ -1,51 +1,29 @@
-"""One port, three surfaces: which sandbox and port a request means, or the control plane."""
+"""The engine itself, or the files and processes of one of its sandboxes."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-import re
 import time
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from local.sandboxes.asgi import App, Receive, Scope, Send, header
 from local.sandboxes.engine import Engine
 from local.sandboxes.model import ENVD_PORT
-
-SANDBOX_HEADER, PORT_HEADER = b"e2b-sandbox-id", b"e2b-sandbox-port"
-
-_HOST = re.compile(r"^(\d{1,5})-([a-z0-9]+)\.", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Target:
-    """A port of a sandbox; whether there is such a sandbox is another question."""
-
-    sandbox_id: str
-    port: int
-
-
-def target_of(host: str, sandbox_header: str, port_header: str) -> Target | None:
-    """What a request is for. A sandbox's own host name wins: what a page inside one sandbox asks
-    of its own origin must never reach another one, whatever headers it sets."""
-    match = _HOST.match(host)
-    if match:
-        return Target(match[2].lower(), int(match[1]))
-    if sandbox_header:
-        return Target(sandbox_header, int(port_header) if port_header.isdigit() else ENVD_PORT)
-    return None
+from local.sandboxes.targets import PORT_HEADER, SANDBOX_HEADER, Target, target_of
 
 
 class Router:
-    """The engine's ASGI application."""
+    """The engine's ASGI application: the control plane, and files and processes of sandboxes.
 
-    def __init__(self, engine: Engine, control: App, envd: App, proxy: App) -> None:
+    What is for any other port of a sandbox does not come here: the HTTP server asks the proxy.
+    """
+
+    def __init__(self, engine: Engine, control: App, envd: App) -> None:
         self._engine = engine
         self._control = control
         self._envd = envd
-        self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = target_of(
@@ -60,8 +38,7 @@ class Router:
             *(pair for pair in scope["headers"] if pair[0] not in (SANDBOX_HEADER, PORT_HEADER)),
             (SANDBOX_HEADER, target.sandbox_id.encode("latin-1")),
         ]
-        surface = self._envd if target.port == ENVD_PORT else self._proxy
-        await surface(scope, receive, send)
+        await self._envd(scope, receive, send)
 
     def _signed(self, scope: Scope) -> Target | None:
         """A signed URL names no sandbox: it is the one whose token made the signature."""

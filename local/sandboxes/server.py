@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Any, cast
 
 import structlog
 import uvicorn
 
 from local.sandboxes.app import Running
+from local.sandboxes.front import Front
 
 log = structlog.get_logger(__name__)
 
 _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 2
+_SILENT_SECONDS = 60
 
 
 class _Server(uvicorn.Server):
@@ -33,8 +37,8 @@ async def serve(running: Running, listener: socket.socket, stop: asyncio.Event) 
     _quieten()
     config = uvicorn.Config(
         running.asgi,
-        http="httptools",
-        ws=running.tunnel,
+        http=cast("Any", functools.partial(Front, running.previews)),  # uvicorn only calls it
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -66,7 +70,11 @@ def stop_on_signals() -> asyncio.Event:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises OSError when the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
+    listener = socket.create_server((host, port), family=family, backlog=2048)
+    # Connections inherit it: a client that vanished without a word is noticed in minutes.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_SECONDS)
+    return listener
 
 
 class _NotOurFault(logging.Filter):

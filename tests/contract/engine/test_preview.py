@@ -266,7 +266,7 @@ async def test_web_sockets_to_nowhere_are_refused(
         (sandbox.get_host(9999), "502"),
         ("8000-i123.localhost", "502"),
         (sandbox.get_host(49983), "404"),
-        ("localhost", "404"),
+        ("localhost", "401"),
     ):
         _, writer, answer = await handshake(engine, host)
         assert answer.startswith(f"HTTP/1.1 {status}")
