@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import stat
@@ -46,12 +47,14 @@ class Files:
 
     def __init__(self, link: AgentLink) -> None:
         self._link = link
+        self._transfers: set[asyncio.Task[object]] = set()
+        self._gone: str | None = None
 
     @contextlib.asynccontextmanager
     async def reading(self, user: str, path: str) -> AsyncIterator[OpenFile]:
         """A regular file, open for reading."""
         answer = await self._link.ask("read", user, path)
-        with _checked(answer) as descriptor:
+        with _checked(answer) as descriptor, self._transfer():
             resolved, size, modified = answer.fields
             yield OpenFile(_text(resolved), descriptor, int(size), int(modified))
 
@@ -59,8 +62,33 @@ class Files:
     async def writing(self, user: str, path: str) -> AsyncIterator[OpenFile]:
         """A regular file, made if need be with its directories, emptied and open for writing."""
         answer = await self._link.ask("write", user, path)
-        with _checked(answer) as descriptor:
+        with _checked(answer) as descriptor, self._transfer():
             yield OpenFile(_text(answer.fields[0]), descriptor)
+
+    @contextlib.contextmanager
+    def _transfer(self) -> Iterator[None]:
+        """While a file is open here, the end of the sandbox ends who uses it.
+
+        A client that reads or sends no further would keep the sandbox's whole disk alive.
+        """
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("files are used in tasks")
+        self._transfers.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._gone is None or task.uncancel() > 0:
+                raise
+            raise errors.UnavailableError(self._gone) from None
+        finally:
+            self._transfers.discard(task)
+
+    def close(self, why: str) -> None:
+        """The sandbox is gone: break off what is being read and written."""
+        self._gone = why
+        for task in self._transfers:
+            task.cancel()
 
     async def stat(self, user: str, path: str) -> Entry:
         """One entry; a symlink is described by its target."""

@@ -89,6 +89,7 @@ class Machine:
 
     def close(self, why: str) -> None:
         """Cut off whoever uses it; the jail is its maker's to end."""
+        self.files.close(why)
         self.processes.close(why)
         self.watches.close(why)
 

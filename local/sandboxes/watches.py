@@ -14,6 +14,8 @@ from local.sandboxes.files import Entry, unpack_entry
 
 _KINDS = frozenset(("create", "write", "remove", "rename", "chmod"))
 _KEPT = 10_000  # what a poller has not fetched: older changes than these are lost
+# What a change weighs in memory while a reader has not taken it, about: bare, and its entry.
+_CHANGE_BYTES, _ENTRY_BYTES = 512, 2048
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ class Watches:
         )
         if watch.kept is not None:
             watch.kept.append(change)
-        watch.changes.send(change, len(path) + len(entry) + 64)
+        weight = _CHANGE_BYTES + len(path) + (_ENTRY_BYTES + len(entry) if entry else 0)
+        watch.changes.send(change, weight)
 
     def cut_off(self, why: str) -> None:
         """End every stream; what is polled stays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -48,21 +48,33 @@ class FilesEndpoint:
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        begun = False
+
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
-            sandbox = self._engine.running(scope["target"].sandbox_id)
-            self._authenticate(sandbox, scope, query)
-            if scope["method"] == "GET":
-                await _download(sandbox, scope, query, send)
-            elif scope["method"] == "POST":
-                await _upload(sandbox, scope, query, receive, send)
-            else:
-                await answer_json(send, 405, {"code": 405, "message": "use GET or POST"})
+            await self._answer(scope, receive, sending)
         except ClientGoneError:
             return
         except errors.EngineError as exc:
+            if begun:
+                return  # the missing bytes tell the client
             status = next((one for kind, one in _STATUSES.items() if isinstance(exc, kind)), 500)
             await answer_json(send, status, {"code": status, "message": exc.message})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        sandbox = self._engine.running(scope["target"].sandbox_id)
+        self._authenticate(sandbox, scope, query)
+        if scope["method"] == "GET":
+            await _download(sandbox, scope, query, send)
+        elif scope["method"] == "POST":
+            await _upload(sandbox, scope, query, receive, send)
+        else:
+            await answer_json(send, 405, {"code": 405, "message": "use GET or POST"})
 
     def _authenticate(self, sandbox: Sandbox, scope: Scope, query: dict[str, list[str]]) -> None:
         """By the sandbox's token, or by a URL signed with it."""
