@@ -31,7 +31,10 @@ _DENIED = (
 )
 
 # Programs fall back when these do not exist, and break when they are forbidden.
-_ABSENT = ["clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"]
+_ABSENT = (
+    *("clone3", "io_uring_setup", "io_uring_enter", "io_uring_register"),
+    "io_setup",  # what it takes comes out of one small store for the whole machine
+)
 
 _FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _HIGHEST_FAMILY = 64

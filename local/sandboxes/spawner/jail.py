@@ -14,22 +14,23 @@ from local.sandboxes.spawner.limits import Limits, drop_privileges
 
 AGENT = "/run/agent"
 _PR_SET_NO_NEW_PRIVS = 38
-_CONTROL, _SECCOMP, _BUNDLE, _FIRST_FREE = 3, 4, 5, 6
+_CONTROL, _SECCOMP, _BUNDLE, _BOOT, _FIRST_FREE = 3, 4, 5, 6, 7
 # Paths inside the jail, where nobody else writes.
 _SHARED_MEMORY, _TEMPORARY = "/dev/shm", "/tmp"  # noqa: S108
 _SHARED_MEMORY_BYTES = 64 * 1024 * 1024
 
 # What programs expect to read of the host's configuration; nothing in it is private.
 _FROM_ETC = (
-    "ssl",
+    "ssl/certs",
+    "ssl/openssl.cnf",
     "alternatives",
     "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
     "localtime",
     "mime.types",
 )
 
+# A boot id names the machine; the kernel's command line can hold whatever its owner put there.
+_BOOT_ID, _KERNEL_ARGUMENTS = "/proc/sys/kernel/random/boot_id", "/proc/cmdline"
 
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64")
 
@@ -74,7 +75,7 @@ class Recipe:
             tree += _system_folder(name)
         for name in _FROM_ETC:
             tree += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        tree += ["--proc", "/proc", "--dev", "/dev"]
+        tree += [*_kernel_files(), "--dev", "/dev"]
         tree += ["--perms", "1777", "--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", _SHARED_MEMORY]
         tree += ["--remount-ro", "/dev", "--perms", "1777", "--dir", _TEMPORARY]
         return [*tree, "--perms", "0444", "--ro-bind-data", str(_BUNDLE), AGENT]
@@ -85,6 +86,14 @@ def _isolation(hostname: str) -> list[str]:
         *("--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000"),
         *("--disable-userns", "--cap-drop", "ALL", "--hostname", hostname),
         *("--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"),
+    ]
+
+
+def _kernel_files() -> list[str]:
+    """A /proc of the jail's own, in which nothing names this machine."""
+    return [
+        *("--proc", "/proc", "--dev-bind", "/dev/null", _KERNEL_ARGUMENTS),
+        *("--perms", "0444", "--ro-bind-data", str(_BOOT), _BOOT_ID),
     ]
 
 
@@ -120,7 +129,7 @@ def _become(
     seccomp, bundle = (
         os.open(f"/proc/self/fd/{one}", os.O_RDONLY) for one in (recipe.seccomp, recipe.bundle)
     )
-    _arrange_descriptors([control, seccomp, bundle])
+    _arrange_descriptors([control, seccomp, bundle, _boot_id()])
     if uid is not None:
         drop_privileges(uid)
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
@@ -131,6 +140,14 @@ def _become(
     # Without a uid or a group of its own, a jail's processes can only be counted from inside.
     counted = recipe.limits.pids if uid is None and not groups.available else 0
     os.execve(recipe.bwrap, recipe.command(sandbox, counted), {})  # noqa: S606 -- no shell is wanted
+
+
+def _boot_id() -> int:
+    """A file with a random id, as the kernel writes it."""
+    descriptor = os.memfd_create("boot")
+    os.write(descriptor, Path("/proc/sys/kernel/random/uuid").read_bytes())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _arrange_descriptors(wanted: list[int]) -> None:

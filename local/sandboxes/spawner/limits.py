@@ -22,7 +22,8 @@ class Limits:
 
         The process count is per uid, so it is only set where the jail has a uid of its own.
         """
-        _set(resource.RLIMIT_CORE, 0)
+        # Not 0: a kernel that hands core dumps to a program of the machine's does so at 0 too.
+        _set(resource.RLIMIT_CORE, 1)
         _set(resource.RLIMIT_NOFILE, self.open_files)
         if own_uid:
             _set(resource.RLIMIT_NPROC, self.pids + 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import uuid
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,31 @@ async def test_nothing_of_the_engine_is_visible(
     assert "LOCAL_SANDBOXES" not in seen
     assert socket.gethostname() not in seen.split()
     assert "uvicorn" not in seen
+
+
+async def test_the_machines_identity_is_hidden(
+    sandbox: AsyncSandbox, engine: RunningEngine
+) -> None:
+    ids = "/proc/sys/kernel/random/boot_id"
+    mine = await out(sandbox, f"cat {ids}")
+    assert str(uuid.UUID(mine.strip())) == mine.strip()
+    assert mine != text(Path(ids))
+    other = await AsyncSandbox.create(timeout=60, **engine.sdk)
+    assert await out(other, f"cat {ids}") not in (mine, text(Path(ids)))
+    await other.kill()
+    assert await out(sandbox, "cat /proc/cmdline /proc/keys") == ""
+    said = await out(sandbox, "cat /etc/machine-id; cat /sys/class/dmi/id/*; ls /etc/ssl")
+    assert said.count("No such file") == 2
+    assert "private" not in said
+
+
+async def test_a_crash_hands_nothing_to_the_machine(sandbox: AsyncSandbox) -> None:
+    assert await out(sandbox, "ulimit -c -H; ulimit -c -S") == "0\n0\n"  # in blocks, rounded
+    limits = await out(sandbox, "grep core /proc/self/limits")
+    assert limits.split()[4:6] == ["1", "1"]
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    said = await out(sandbox, f"cd /tmp; python3 -c '{crash}'; ls /tmp")
+    assert "core" not in said.replace("core dumped", "")
 
 
 async def test_commands_reach_neither_memory_nor_descriptors_of_the_agent(
