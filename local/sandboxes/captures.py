@@ -27,15 +27,16 @@ class Captures:
     async def capture(self, machine: Machine, target: Path) -> None:
         """Pack a machine's tree into ``target``, or leave nothing there; raises what ``trees`` does."""
         try:
-            async with self._still(machine):
-                await trees.capture(machine.processes, target, self._limit)
+            with machine.processes.still():
+                async with self._held(machine):
+                    await trees.capture(machine.processes, target, self._limit)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(target)  # noqa: PTH108 -- a system call that does not wait
             raise
 
     @contextlib.asynccontextmanager
-    async def _still(self, machine: Machine) -> AsyncIterator[None]:
+    async def _held(self, machine: Machine) -> AsyncIterator[None]:
         """Without a freezer the files are copied while programs go on writing them."""
         jail = machine.jail
         keep = {jail.pid, first_process(jail.pid) or jail.pid}

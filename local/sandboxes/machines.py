@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from local.sandboxes import errors, trees
+from local.sandboxes import errors, readiness, trees
 from local.sandboxes.broadcast import CutOffError
 from local.sandboxes.jail import Jailer
 from local.sandboxes.logs import Log
@@ -97,10 +97,11 @@ async def _ready(machine: Machine, startup: Startup, process: Process) -> None:
 async def _passes(machine: Machine, startup: Startup) -> bool:
     if startup.ready_port is not None:
         try:
-            (await machine.dial(startup.ready_port)).close()
+            return await readiness.answers(
+                await machine.dial(startup.ready_port), startup.ready_path
+            )
         except errors.PortClosedError:
             return False
-        return True
     if startup.ready_command:
         process = await machine.processes.start(_command(startup, startup.ready_command, None))
         return (await _end_of(process)).exit_code == 0

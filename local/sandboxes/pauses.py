@@ -77,15 +77,19 @@ class Pauses:
                 if sandbox.machine is not None and not sandbox.gone.is_set():
                     await self._keep(sandbox, sandbox.machine)
 
-        tasks = [asyncio.create_task(keep(one)) for one in sandboxes if one.machine is not None]
+        living = [one for one in sandboxes if one.machine is not None]
+        tasks = {asyncio.create_task(keep(one)): one for one in living if seconds > 0}
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
         for task in late:
             task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.warning("a sandbox was not kept", why=str(result) or type(result).__name__)
+        await asyncio.gather(*late, return_exceptions=True)
+        for task, sandbox in tasks.items():
+            if task.cancelled():
+                log.warning("not kept: no time was left", sandbox=sandbox.sandbox_id)
+            elif (error := task.exception()) is not None:
+                log.warning("not kept", sandbox=sandbox.sandbox_id, why=str(error))
 
     async def _keep(self, sandbox: Sandbox, machine: Machine) -> None:
         if sandbox.state is State.PAUSED:

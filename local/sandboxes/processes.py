@@ -8,7 +8,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import FileIO
 
@@ -35,6 +35,7 @@ class Processes:
     _apart: dict[int, asyncio.Future[Ended]] = field(default_factory=dict)
     _lingering: list[Process] = field(default_factory=list)
     _killing: set[asyncio.Task[None]] = field(default_factory=set)
+    _still: asyncio.Event | None = None
     _gone: str | None = None
 
     def running(self) -> list[Process]:
@@ -53,6 +54,8 @@ class Processes:
 
         At ``deadline`` (of ``time.monotonic``) it is killed, whether or not anybody follows it.
         """
+        while self._still is not None:
+            await self._still.wait()
         fields = self._fields(command)
         if command.terminal:
             process = await self._start_on_terminal(command, fields)
@@ -81,6 +84,16 @@ class Processes:
         else:
             self._apart[pid] = ended
         return ended
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Within it no command begins; who starts one waits."""
+        over = self._still = asyncio.Event()
+        try:
+            yield
+        finally:
+            self._still = None
+            over.set()
 
     def _fields(self, command: Command) -> list[str | bytes]:
         """What the agent has to know to start a command."""

@@ -29,8 +29,9 @@ class TemplateError(Exception):
 class Startup(BaseModel):
     """The command that runs in a sandbox from its beginning, and how to tell that it is ready.
 
-    It is ready when ``ready_port`` accepts a connection, or ``ready_command`` exits with 0, or, where neither is
-    given, as soon as it has been started. Times are seconds.
+    It is ready when ``ready_port`` accepts a connection (with ``ready_path``: answers a GET of it with a status
+    below 500), or ``ready_command`` exits with 0, or, where neither is given, as soon as it has been started.
+    A server that has answered once is also warm. Times are seconds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Startup(BaseModel):
     user: str = "user"
     envs: dict[str, str] = Field(default_factory=dict)
     ready_port: int | None = Field(default=None, ge=1, le=65535)
+    ready_path: str = Field(default="", pattern=r"^(/[!-~]*)?$")
     ready_command: str = ""
     ready_timeout: float = Field(default=20.0, gt=0)
 
@@ -47,6 +49,8 @@ class Startup(BaseModel):
     def _one_check(self) -> Startup:
         if self.ready_port is not None and self.ready_command:
             raise ValueError("give ready_port or ready_command, not both")
+        if self.ready_path and self.ready_port is None:
+            raise ValueError("ready_path needs ready_port")
         return self
 
 
