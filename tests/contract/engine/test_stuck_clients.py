@@ -126,6 +126,7 @@ def shell(command: str) -> dict[str, object]:
 
 
 FLOOD = """
+import os
 block, done = b"x" * 65536, 0
 with open("done", "w") as log:
     while True:
