@@ -17,7 +17,13 @@ from dataclasses import dataclass, field
 from local.sandboxes import errors
 from local.sandboxes.agent import frames
 
-_CHUNK = 256 * 1024
+# What one turn of the loop takes from a jail that talks without end.
+_CHUNK = 32 * 1024
+_MAX_FRAME = 1024 * 1024
+_MAX_FIELDS = 16 * 1024
+# How many answers may be outstanding, for how long: all sandboxes share one engine.
+_MAX_WAITING = 512
+_ANSWER_SECONDS = 60.0
 _FLAGS = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
 
 
@@ -33,6 +39,21 @@ class Answer:
 class _Waiting:
     future: asyncio.Future[Answer]
     parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, fields: list[bytes]) -> None:
+        """One more part; the answer that grows too large is an error, and its rest is dropped."""
+        self.size += sum(map(len, fields))
+        if self.size > frames.MAX_ANSWER:
+            self.fail(errors.ExhaustedError(f"the answer is larger than {frames.MAX_ANSWER} bytes"))
+        if self.future.done():
+            self.parts.clear()
+        else:
+            self.parts += fields
+
+    def fail(self, error: errors.EngineError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
 
 
 class AgentLink:
@@ -43,12 +64,14 @@ class AgentLink:
         sock: socket.socket,
         on_event: Callable[[list[bytes]], None],
         on_lost: Callable[[str], None],
+        answer_seconds: float = _ANSWER_SECONDS,
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._on_event = on_event
         self._on_lost = on_lost
-        self._reader = frames.Reader()
+        self._answer_seconds = answer_seconds
+        self._reader = frames.Reader(_MAX_FRAME, _MAX_FIELDS)
         self._arrived: list[int] = []
         self._waiting: dict[int, _Waiting] = {}
         self._number = 0
@@ -60,10 +83,14 @@ class AgentLink:
     async def ask(self, name: str, *arguments: str | bytes, give: Sequence[int] = ()) -> Answer:
         """Send a request and wait for its answer; raises one of ``errors``.
 
-        The descriptors in ``give`` are duplicated to the agent; they stay the caller's to close.
+        UnavailableError also when there is none within a minute: the request may yet be carried
+        out. The descriptors in ``give`` are duplicated to the agent; they stay the caller's to
+        close.
         """
         if self.closed:
             raise errors.UnavailableError("the sandbox has ended")
+        if len(self._waiting) >= _MAX_WAITING:
+            raise errors.ExhaustedError(f"{_MAX_WAITING} requests wait for the sandbox already")
         self._number = self._number % 0xFFFFFFFF + 1
         number = self._number
         fields = [name.encode(), *(_bytes(argument) for argument in arguments)]
@@ -71,14 +98,19 @@ class AgentLink:
             data = frames.frame(number, frames.REQUEST, fields, len(give))
         except frames.BadFrameError as exc:
             raise errors.InvalidError(f"the request is too large: {exc}") from exc
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        self._waiting[number] = _Waiting(future)
-        duplicates = [os.dup(one) for one in give]
+        duplicates = _duplicates(give)
+        waiting = _Waiting(self._loop.create_future())
+        self._waiting[number] = waiting
         self._outgoing.append((memoryview(data), duplicates))
         self._send()
+        late = errors.UnavailableError("the sandbox does not answer")
+        timer = self._loop.call_later(self._answer_seconds, waiting.fail, late)
         # An abandoned request stays in the table: its answer may bring descriptors to be closed.
-        future.add_done_callback(_close_if_cancelled)
-        return await future
+        waiting.future.add_done_callback(_close_if_cancelled)
+        try:
+            return await waiting.future
+        finally:
+            timer.cancel()
 
     def _send(self) -> None:
         while self._outgoing:
@@ -136,7 +168,7 @@ class AgentLink:
             raise frames.BadFrameError("an answer that nobody asked for")
         if kind == frames.MORE:
             _close_all(given)
-            waiting.parts += fields
+            waiting.add(fields)
             return
         del self._waiting[number]
         if waiting.future.done():
@@ -178,12 +210,21 @@ class AgentLink:
         self._outgoing.clear()
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
-            if not one.future.done():
-                one.future.set_exception(errors.UnavailableError("the sandbox has ended"))
+            one.fail(errors.UnavailableError("the sandbox has ended"))
 
 
 def _bytes(argument: str | bytes) -> bytes:
     return argument if isinstance(argument, bytes) else argument.encode("utf-8", "surrogateescape")
+
+
+def _duplicates(descriptors: Sequence[int]) -> list[int]:
+    made: list[int] = []
+    try:
+        made += (os.dup(one) for one in descriptors)
+    except OSError as exc:
+        _close_all(made)
+        raise errors.ExhaustedError("the engine has no descriptor left for a request") from exc
+    return made
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

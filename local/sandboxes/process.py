@@ -148,6 +148,11 @@ class Process:
         self._close_stdin()
 
     @property
+    def descriptors(self) -> int:
+        """How many the engine holds open for it."""
+        return len(self._channels) + (self._stdin is not None)
+
+    @property
     def has_output(self) -> bool:
         """Whether somebody still holds the command's output open."""
         return bool(self._channels)

@@ -21,6 +21,9 @@ from local.sandboxes.process import Channel, Command, Ended, Process
 _KEEP_ENDED_SECONDS = 30.0
 _PIPE_CHUNK, _TERMINAL_CHUNK = 32 * 1024, 16 * 1024
 _EARLY = 512
+# The engine's descriptors are for all sandboxes. A command that has ended can leave its pipes to
+# one that collects them, so the cap on processes does not bound them.
+_MAX_DESCRIPTORS = 1024
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Processes:
         """
         while self._still is not None:
             await self._still.wait()
+        self._check_room()
         fields = self._fields(command)
         if command.terminal:
             process = await self._start_on_terminal(command, fields)
@@ -94,6 +98,13 @@ class Processes:
         finally:
             self._still = None
             over.set()
+
+    def _check_room(self) -> None:
+        known = (*self._table.values(), *self._lingering)
+        if sum(one.descriptors for one in known) >= _MAX_DESCRIPTORS:
+            raise errors.ExhaustedError(
+                f"the commands of this sandbox hold {_MAX_DESCRIPTORS} pipes open: end some"
+            )
 
     def _fields(self, command: Command) -> list[str | bytes]:
         """What the agent has to know to start a command."""

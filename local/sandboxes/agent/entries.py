@@ -8,6 +8,7 @@ from . import errors, frames
 
 FILE, DIRECTORY, OTHER = b"file", b"directory", b"other"
 XATTR_PREFIX = "user.e2b."
+_MAX_METADATA = 64 * 1024
 
 _S_IFMT = 0o170000
 _S_IFDIR = 0o040000
@@ -90,12 +91,20 @@ def _kind(mode: int) -> bytes:
 
 
 def _metadata(path: str) -> bytes:
-    """The entry's user-defined metadata, packed as key, value, key, value…"""
-    pairs = []
+    """The entry's user-defined metadata, packed as key, value, key, value…
+
+    Whoever writes attributes past the engine can write more than an answer holds: those are left.
+    """
+    pairs: list[bytes] = []
+    size = 0
     try:
         for name in os.listxattr(path):
             if name.startswith(XATTR_PREFIX):
-                pairs += [os.fsencode(name[len(XATTR_PREFIX) :]), os.getxattr(path, name)]
+                value = os.getxattr(path, name)
+                size += len(name) + len(value)
+                if size > _MAX_METADATA:
+                    break
+                pairs += [os.fsencode(name[len(XATTR_PREFIX) :]), value]
     except OSError:  # a file system without extended attributes, or a broken symlink
         return b""
     return frames.pack(pairs)

@@ -6,6 +6,10 @@ import os
 
 from . import entries, errors, paths
 
+TYPE_CHECKING = False  # as typing has it, without importing typing
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 Answer = tuple[list[bytes], list[int]]
 
 # Opening must never wait: for a pipe's other end, nor for the holder of a lease.
@@ -90,34 +94,32 @@ def remove(user: str, path: str) -> Answer:
     return [], []
 
 
-def walk(user: str, path: str, depth: int) -> list[bytes]:
+def walk(user: str, path: str, depth: int) -> Iterator[bytes]:
     """The entries below a directory in lexical order, ``depth`` levels of them."""
     path = paths.resolve(path, user)
     try:
         if not entries.is_directory(os.stat(path).st_mode):
             raise errors.AgentError(errors.INVALID, f"path is not a directory: {path}")
-        return _walk(os.path.realpath(path), depth)
+        yield from _walk(os.path.realpath(path), depth)
     except FileNotFoundError:
         raise errors.AgentError(errors.NOT_FOUND, f"directory not found: {path}") from None
     except OSError as exc:
         raise errors.from_os_error(exc, f"error reading directory {path}") from None
 
 
-def _walk(top: str, depth: int) -> list[bytes]:
+def _walk(top: str, depth: int) -> Iterator[bytes]:
     """Without recursion, as below: what a jail nests may be deeper than Python's stack."""
-    found = []
     stack = [(top, 0)]
     while stack:
         path, level = stack.pop()
         try:
             if level:
-                found.append(entries.describe(path))
+                yield entries.describe(path)
             if level < depth and entries.is_directory(os.lstat(path).st_mode):
                 names = sorted(os.listdir(path), reverse=True)
                 stack += [(os.path.join(path, name), level + 1) for name in names]
         except (errors.AgentError, FileNotFoundError):
             continue  # it went away between the listing and the look
-    return found
 
 
 def _remove_tree(path: str) -> None:

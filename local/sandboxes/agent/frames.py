@@ -12,6 +12,7 @@ REQUEST, OK, MORE, ERROR, EVENT = range(5)
 HEAD = 10
 MAX_BODY = 8 * 1024 * 1024
 MAX_FDS = 4
+MAX_ANSWER = 8 * 1024 * 1024  # all parts of one
 
 
 class BadFrameError(Exception):
@@ -27,15 +28,15 @@ def pack(fields: list[bytes] | tuple[bytes, ...]) -> bytes:
     return b"".join(parts)
 
 
-def unpack(body: bytes) -> list[bytes]:
-    """The fields of a body; raises BadFrameError when their lengths do not add up."""
-    fields = []
+def unpack(body: bytes, most: int = MAX_BODY) -> list[bytes]:
+    """The fields of a body, at most so many; raises BadFrameError when they do not add up."""
+    fields: list[bytes] = []
     at, end = 0, len(body)
     while at < end:
         size = int.from_bytes(body[at : at + 4], "big")
         at += 4 + size
-        if at > end:
-            raise BadFrameError("a field is longer than its frame")
+        if at > end or len(fields) >= most:
+            raise BadFrameError("a field is longer than its frame, or one too many")
         fields.append(body[at - size : at])
     return fields
 
@@ -50,10 +51,12 @@ def frame(number: int, kind: int, fields: list[bytes] | tuple[bytes, ...], fds: 
 
 
 class Reader:
-    """Cuts a stream of bytes into frames."""
+    """Cuts a stream of bytes into frames of at most so many bytes and fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_BODY, most_fields: int = MAX_BODY) -> None:
         self._buffer = bytearray()
+        self._most_bytes = most_bytes
+        self._most_fields = most_fields
 
     def feed(self, data: bytes) -> list[tuple[int, int, int, list[bytes]]]:
         """The frames that ``data`` completes, as (id, kind, descriptors, fields)."""
@@ -63,11 +66,11 @@ class Reader:
         while len(buffer) >= HEAD:
             head = int.from_bytes(buffer[:HEAD], "big")
             size, fds = head >> 48, head & 0xFF
-            if size > MAX_BODY or fds > MAX_FDS:
+            if size > self._most_bytes or fds > MAX_FDS:
                 raise BadFrameError(f"a frame of {size} bytes and {fds} descriptors")
             if len(buffer) < HEAD + size:
                 break
-            fields = unpack(bytes(buffer[HEAD : HEAD + size]))
+            fields = unpack(bytes(buffer[HEAD : HEAD + size]), self._most_fields)
             del buffer[: HEAD + size]
             frames.append(((head >> 16) & 0xFFFFFFFF, (head >> 8) & 0xFF, fds, fields))
         return frames

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 256 * 1024
 _MAX_WATCHERS = 64
+_MAX_TEXT = 8192
 _SOL_TCP, _TCP_NODELAY = 6, 1
 
 
@@ -105,10 +106,13 @@ class Agent:
     def _list(self, number: int, user: bytes, path: bytes, depth: bytes) -> files.Answer:
         """A tree can outgrow a frame: all but the last part go ahead as MORE."""
         part: list[bytes] = []
-        size = 0
+        size = whole = 0
         for entry in files.walk(os.fsdecode(user), os.fsdecode(path), int(depth)):
             part.append(entry)
             size += len(entry)
+            whole += len(entry)
+            if whole > frames.MAX_ANSWER:
+                raise errors.AgentError(errors.EXHAUSTED, "the listing is too large: list less")
             if size > _CHUNK:
                 self._send(number, frames.MORE, part)
                 part, size = [], 0
@@ -195,7 +199,8 @@ def _disk() -> list[bytes]:
 
 
 def _text(message: str) -> bytes:
-    return message.encode("utf-8", "surrogateescape")
+    """What is said of an error; it may quote a path of any length."""
+    return message[:_MAX_TEXT].encode("utf-8", "surrogateescape")
 
 
 _FILE_CALLS: dict[bytes, Callable[..., files.Answer]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -169,3 +170,84 @@ async def test_a_hang_up_is_seen_before_the_loop_comes_to_it(peer: Peer) -> None
     assert not peer.link.hung_up()
     peer.socket.close()
     assert peer.link.hung_up()
+
+
+def link_with(answer_seconds: float) -> tuple[AgentLink, socket.socket]:
+    """A link of that patience, and its agent's end."""
+    ours, theirs = socket.socketpair()
+    return AgentLink(ours, lambda _: None, lambda _: None, answer_seconds), theirs
+
+
+async def test_an_agent_that_never_answers_keeps_nobody_waiting() -> None:
+    link, theirs = link_with(0.05)
+    with pytest.raises(errors.UnavailableError, match="does not answer"):
+        await link.ask("read", "f")
+    link.close()
+    theirs.close()
+
+
+async def test_an_answer_that_comes_too_late_leaves_no_descriptor() -> None:
+    link, theirs = link_with(0.05)
+    with pytest.raises(errors.UnavailableError, match="does not answer"):
+        await link.ask("read", "f")
+    before = open_descriptors()
+    null = os.open("/dev/null", os.O_RDONLY)
+    socket.send_fds(theirs, [frames.frame(1, frames.OK, [], 1)], [null])
+    os.close(null)
+    asking = asyncio.ensure_future(link.ask("read", "g"))
+    theirs.sendall(frames.frame(2, frames.OK, [b"seen"]))
+    assert (await asking).fields == [b"seen"]
+    assert open_descriptors() == before
+    link.close()
+    theirs.close()
+
+
+async def test_requests_do_not_pile_up_at_an_agent_that_does_not_answer(peer: Peer) -> None:
+    before = open_descriptors()
+    null = os.open("/dev/null", os.O_RDONLY)
+    asking = [asyncio.ensure_future(peer.link.ask("start", give=[null])) for _ in range(512)]
+    await asyncio.sleep(0)
+    with pytest.raises(errors.ExhaustedError, match="512 requests"):
+        await peer.link.ask("start", give=[null])
+    peer.link.close()
+    for one in asking:
+        with pytest.raises(errors.UnavailableError):
+            await one
+    os.close(null)
+    peer.socket.close()
+    assert open_descriptors() <= before
+
+
+async def test_an_answer_without_end_is_dropped_and_the_link_goes_on(peer: Peer) -> None:
+    asking = asyncio.ensure_future(peer.link.ask("list"))
+    number, _ = await peer.asked()
+    peer.socket.setblocking(True)
+    part = frames.frame(number, frames.MORE, [bytes(64 * 1024)] * 8)
+    for _ in range(40):
+        await asyncio.to_thread(peer.socket.sendall, part)
+    with pytest.raises(errors.ExhaustedError, match="larger"):
+        await asking
+    await asyncio.to_thread(peer.socket.sendall, frames.frame(number, frames.OK, []))
+    asking = asyncio.ensure_future(peer.link.ask("stat"))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.OK, [b"fine"]))
+    assert (await asking).fields == [b"fine"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frames.frame(0, frames.EVENT, [bytes(2 * 1024 * 1024)]),
+        frames.frame(0, frames.EVENT, [b""] * 100_000),
+    ],
+    ids=["too many bytes", "too many fields"],
+)
+async def test_a_frame_that_would_keep_the_engine_busy_ends_the_link(
+    peer: Peer, data: bytes
+) -> None:
+    sending = asyncio.ensure_future(asyncio.to_thread(peer.socket.sendall, data))
+    await asyncio.wait_for(peer.lost.wait(), 10)
+    assert "protocol" in peer.why
+    assert peer.events == []
+    with contextlib.suppress(OSError):
+        await sending
