@@ -31,6 +31,7 @@ class Records:
         """Write a record whose tree is there already."""
         path = self._folder / f"{name}.json"
         new = path.with_suffix(".new")
+        new.touch(mode=0o600)
         new.write_text(json.dumps(value))
         new.replace(path)
 

@@ -1,0 +1,131 @@
+"""A pause that keeps the files alone, through both flavours of the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from e2b import AsyncSandbox, SandboxException, SandboxState
+from e2b.exceptions import SandboxNotFoundException
+
+from kit.testing import eventually
+from tests.fixtures.engine import RunningEngine
+
+Create = Callable[..., Awaitable[Any]]
+
+
+async def test_files_outlive_it_and_processes_do_not(box: Any, engine: RunningEngine) -> None:
+    await box.files.write("kept", "text")
+    await box.commands.run("sleep 600", background=True)
+    boot = await box.files.read("/proc/sys/kernel/random/boot_id")
+    assert await box.pause(mode="filesystem")
+    assert not await box.is_running()
+    assert (await box.get_info()).state == SandboxState.PAUSED
+    assert not await box.pause(mode="filesystem"), "it is paused already"
+    with pytest.raises(SandboxException):
+        await box.files.read("kept")
+    record = engine.data_dir / "paused" / f"{box.sandbox_id}.json"
+    assert record.stat().st_mode & 0o777 == 0o600
+    await box.connect(timeout=100)
+    assert await box.files.read("kept") == "text"
+    assert await box.commands.list() == []
+    assert (await box.get_info()).state == SandboxState.RUNNING
+    assert await box.files.read("/proc/sys/kernel/random/boot_id") != boot
+    assert not record.exists(), "what it does now would not be in those files"
+    assert (await box.commands.run("echo $E2B_SANDBOX_ID")).stdout == f"{box.sandbox_id}\n"
+
+
+async def test_a_reboot_drops_the_memory_that_was_kept(box: Any) -> None:
+    await box.files.write("kept", "text")
+    await box.commands.run("sleep 600", background=True)
+    await box.pause()
+    await box.connect(on_resume="reboot")
+    assert await box.files.read("kept") == "text"
+    assert await box.commands.list() == []
+
+
+async def test_many_pauses_leave_the_files_as_they_are(box: Any) -> None:
+    await box.commands.run("mkdir -p a/b && printf x > a/b/c && chmod 500 a && ln -s a/b/c link")
+    for count in range(3):
+        await box.files.write("count", str(count))
+        await box.pause(mode="filesystem")
+        await box.connect()
+        assert await box.files.read("count") == str(count)
+        assert await box.files.read("link") == "x"
+    assert (await box.commands.run("stat -c %a a")).stdout == "500\n"
+
+
+async def test_it_comes_at_the_end_of_a_life_that_asks_for_it(engine: RunningEngine) -> None:
+    sleeper = await AsyncSandbox.create(
+        timeout=2, lifecycle={"on_timeout": {"action": "pause", "mode": "filesystem"}}, **engine.sdk
+    )
+    await sleeper.files.write("kept", "text")
+
+    async def paused() -> bool:
+        return (await sleeper.get_info()).state == SandboxState.PAUSED
+
+    await eventually(paused)
+    assert (engine.data_dir / "paused" / f"{sleeper.sandbox_id}.tar").exists()
+    await sleeper.connect()
+    assert await sleeper.files.read("kept") == "text"
+    assert await sleeper.kill()
+
+
+async def test_a_request_does_not_wake_it(engine: RunningEngine) -> None:
+    body = {
+        "templateID": "base",
+        "autoPause": True,
+        "autoPauseMemory": False,
+        "autoResume": {"enabled": True},
+    }
+    async with httpx.AsyncClient(base_url=engine.url, headers={"X-API-KEY": "k"}) as client:
+        answer = await client.post("/v2/sandboxes", json=body)
+        assert answer.status_code == 400
+        assert "autoResume: needs autoPauseMemory" in answer.json()["message"]
+
+
+async def test_killing_it_removes_its_files(box: Any, engine: RunningEngine) -> None:
+    await box.files.write("secret", "text")
+    await box.pause(mode="filesystem")
+    assert await AsyncSandbox.kill(box.sandbox_id, **engine.sdk)
+    assert not list((engine.data_dir / "paused").glob(f"{box.sandbox_id}*"))
+    with pytest.raises(SandboxNotFoundException):
+        await box.connect()
+
+
+async def test_of_calls_at_the_same_time_one_wins(sandbox: AsyncSandbox) -> None:
+    await sandbox.commands.run("head -c 20000000 /dev/urandom > much")
+    pauses = await asyncio.gather(*(sandbox.pause(mode="filesystem") for _ in range(4)))
+    assert sorted(pauses) == [False, False, False, True]
+    await asyncio.gather(*(sandbox.connect() for _ in range(4)))
+    assert (await sandbox.commands.run("wc -c < much")).stdout.strip() == "20000000"
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+async def test_a_sandbox_killed_while_it_is_copied_leaves_nothing(
+    engine: RunningEngine,
+) -> None:
+    sandbox = await AsyncSandbox.create(timeout=60, **engine.sdk)
+    await sandbox.commands.run("head -c 100000000 /dev/urandom > much")
+    pausing = asyncio.create_task(sandbox.pause(mode="filesystem"))
+    tree = Path(engine.data_dir, "paused", f"{sandbox.sandbox_id}.tar")
+
+    async def begun() -> bool:
+        return pausing.done() or size_of(tree) > 0
+
+    await eventually(begun)
+    await AsyncSandbox.kill(sandbox.sandbox_id, **engine.sdk)
+    await asyncio.gather(pausing, return_exceptions=True)
+    assert not list(tree.parent.glob(f"{sandbox.sandbox_id}*"))
+    with pytest.raises(SandboxNotFoundException):
+        await sandbox.get_info()

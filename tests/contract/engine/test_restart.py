@@ -1,0 +1,150 @@
+"""What an engine's stop leaves, and what the next one on the same data takes up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from e2b import AsyncSandbox, SandboxState
+from e2b.exceptions import SandboxNotFoundException
+
+from kit.testing import eventually_sync
+from tests.fixtures.engine import RunningEngine, start_engine
+
+
+def again(engine: RunningEngine, **settings: Any) -> RunningEngine:
+    """Another engine on the same data and port."""
+    return start_engine(engine.data_dir, port=engine.port, **settings)
+
+
+async def test_a_stop_keeps_every_sandbox_with_its_files_and_its_time(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    ran = await AsyncSandbox.create(timeout=600, metadata={"n": "1"}, envs={"A": "b"}, **engine.sdk)
+    frozen = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    on_disk = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    for one in (ran, frozen, on_disk):
+        await one.files.write("mine", one.sandbox_id)
+    await ran.commands.run("sleep 600", background=True)
+    snapshot = await ran.create_snapshot(name="kept")
+    await frozen.pause()
+    await on_disk.pause(mode="filesystem")
+    before = {one: await one.get_info() for one in (ran, frozen, on_disk)}
+    assert engine.stop() == 0
+
+    engine = again(engine)
+    try:
+        for one in (ran, frozen, on_disk):
+            after = await one.get_info()
+            assert (after.state, after.started_at) == (before[one].state, before[one].started_at)
+        late = (await ran.get_info()).end_at - before[ran].end_at
+        assert abs(late.total_seconds()) < 1
+        assert await ran.files.read("mine") == ran.sandbox_id, "whoever uses it finds it running"
+        assert (await ran.commands.run("echo $A")).stdout == "b\n"
+        assert len(await ran.commands.list()) == 0, "its processes are gone"
+        assert (await ran.get_info()).metadata == {"n": "1"}
+        assert not await frozen.is_running()
+        for one in (frozen, on_disk):
+            await one.connect(timeout=60)
+            assert await one.files.read("mine") == one.sandbox_id
+        copy = await AsyncSandbox.create("kept", **engine.sdk)
+        assert await copy.files.read("mine") == ran.sandbox_id
+        assert await AsyncSandbox.delete_snapshot(snapshot.snapshot_id, **engine.sdk)
+    finally:
+        engine.stop()
+
+
+async def test_a_preview_wakes_what_ran(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    assert engine.stop() == 0
+    engine = again(engine, port_wait=0)
+    try:
+        async with httpx.AsyncClient() as client:
+            answer = await client.get(engine.url, headers={"Host": sandbox.get_host(8000)})
+        assert answer.json()["message"] == "The sandbox is running but port is not open"
+    finally:
+        engine.stop()
+
+
+async def test_what_is_over_is_not_taken_up(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    short = await AsyncSandbox.create(timeout=1, **engine.sdk)
+    sleeper = await AsyncSandbox.create(timeout=1, lifecycle={"on_timeout": "pause"}, **engine.sdk)
+    await sleeper.files.write("mine", "text")
+    assert engine.stop() == 0
+    await asyncio.sleep(1.1)  # nothing to wait for: no engine runs while its time passes
+    engine = again(engine)
+    try:
+        with pytest.raises(SandboxNotFoundException):
+            await short.connect()
+        assert not list((engine.data_dir / "paused").glob(f"{short.sandbox_id}*"))
+        await sleeper.connect()
+        assert await sleeper.files.read("mine") == "text"
+    finally:
+        engine.stop()
+
+
+async def test_a_kill_loses_what_ran_and_keeps_what_was_put_away(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    ran = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    away = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    woken = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    gone = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    for one in (ran, away, woken, gone):
+        await one.files.write("mine", one.sandbox_id)
+    snapshot = await ran.create_snapshot()
+    for one in (away, woken, gone):
+        await one.pause(mode="filesystem")
+    await woken.connect()
+    await gone.kill()
+    jails = psutil.Process(engine.pid).children(recursive=True)
+    engine.process.kill()
+    engine.process.wait()
+    eventually_sync(lambda: not any(one.is_running() for one in jails))
+
+    engine = again(engine)
+    try:
+        for lost in (ran, woken, gone):
+            with pytest.raises(SandboxNotFoundException):
+                await lost.connect()
+        assert (await away.get_info()).state == SandboxState.PAUSED
+        await away.connect()
+        assert await away.files.read("mine") == away.sandbox_id
+        copy = await AsyncSandbox.create(snapshot.snapshot_id, **engine.sdk)
+        assert await copy.files.read("mine") == ran.sandbox_id
+        listed = await AsyncSandbox.list(**engine.sdk).next_items()
+        assert {one.sandbox_id for one in listed} == {away.sandbox_id, copy.sandbox_id}
+    finally:
+        engine.stop()
+
+
+async def test_a_stop_can_be_told_to_keep_nothing(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine", keep_seconds=0)
+    sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    assert engine.stop() == 0
+    engine = again(engine)
+    try:
+        with pytest.raises(SandboxNotFoundException):
+            await sandbox.connect()
+    finally:
+        engine.stop()
+
+
+async def test_half_written_and_broken_records_are_no_sandboxes(tmp_path: Path) -> None:
+    folder = tmp_path / "engine" / "paused"
+    folder.mkdir(parents=True)
+    (folder / "ihalf.tar").write_bytes(b"half")
+    (folder / "ibroken.json").write_text("{")
+    (folder / "ibroken.tar").write_bytes(b"")
+    (folder / "iodd.json").write_text('{"identity": 1}')
+    (folder / "iodd.tar").write_bytes(b"")
+    engine = start_engine(tmp_path / "engine")
+    try:
+        assert await AsyncSandbox.list(**engine.sdk).next_items() == []
+        assert not (folder / "ihalf.tar").exists()
+    finally:
+        engine.stop()
