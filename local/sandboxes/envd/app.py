@@ -6,9 +6,10 @@ from e2b.envd.filesystem.filesystem_connect import FilesystemASGIApplication
 from e2b.envd.process.process_connect import ProcessASGIApplication
 
 from local.sandboxes import errors
-from local.sandboxes.asgi import Receive, Scope, Send, answer, answer_json
+from local.sandboxes.asgi import Receive, Scope, Send, answer, answer_json, header
 from local.sandboxes.engine import Engine
-from local.sandboxes.envd.files import FilesEndpoint
+from local.sandboxes.envd.access import check_token
+from local.sandboxes.envd.files import FilesEndpoint, authenticate
 from local.sandboxes.envd.filesystem import FilesystemService
 from local.sandboxes.envd.process import ProcessService
 from local.sandboxes.pages import not_found
@@ -33,12 +34,13 @@ class EnvdApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         try:
-            await self._engine.wake(scope["target"].sandbox_id)
+            await self._wake(scope)
         except errors.SandboxNotFoundError:
             await not_found(scope, send)
             return
         except errors.EngineError as exc:
-            await answer_json(send, 503, {"code": 503, "message": exc.message})
+            status = 401 if isinstance(exc, errors.UnauthenticatedError) else 503
+            await answer_json(send, status, {"code": status, "message": exc.message})
             return
         if path.startswith("/filesystem.Filesystem/"):
             await self._filesystem(scope, receive, send)
@@ -50,3 +52,13 @@ class EnvdApp:
             await answer(send, 204, b"", "text/plain")
         else:
             await answer_json(send, 404, {"code": 404, "message": f"no route {path}"})
+
+    async def _wake(self, scope: Scope) -> None:
+        """Have the sandbox running. Who may not use it must not wake it either."""
+        sandbox = self._engine.get(scope["target"].sandbox_id)
+        if sandbox.wakes:
+            if scope["path"] == "/files":
+                authenticate(sandbox, scope)
+            else:
+                check_token(sandbox, header(scope, b"x-access-token"))
+        await self._engine.wake(sandbox.sandbox_id)

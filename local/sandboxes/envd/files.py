@@ -68,7 +68,7 @@ class FilesEndpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         sandbox = self._engine.running(scope["target"].sandbox_id)
-        self._authenticate(sandbox, scope, query)
+        authenticate(sandbox, scope)
         if scope["method"] == "GET":
             await _download(sandbox, scope, query, send)
         elif scope["method"] == "POST":
@@ -76,15 +76,17 @@ class FilesEndpoint:
         else:
             await answer_json(send, 405, {"code": 405, "message": "use GET or POST"})
 
-    def _authenticate(self, sandbox: Sandbox, scope: Scope, query: dict[str, list[str]]) -> None:
-        """By the sandbox's token, or by a URL signed with it."""
-        if "signature" not in query:
-            access.check_token(sandbox, header(scope, b"x-access-token"))
-            return
-        if not signature_fits(query, scope["method"], sandbox.identity.access_token):
-            raise errors.UnauthenticatedError("invalid signature")
-        if signature_expired(query):
-            raise errors.UnauthenticatedError("signature is already expired")
+
+def authenticate(sandbox: Sandbox, scope: Scope) -> None:
+    """By the sandbox's token, or by a URL signed with it; raises UnauthenticatedError."""
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    if "signature" not in query:
+        access.check_token(sandbox, header(scope, b"x-access-token"))
+        return
+    if not signature_fits(query, scope["method"], sandbox.identity.access_token):
+        raise errors.UnauthenticatedError("invalid signature")
+    if signature_expired(query):
+        raise errors.UnauthenticatedError("signature is already expired")
 
 
 async def _download(

@@ -57,6 +57,27 @@ async def test_a_stop_keeps_every_sandbox_with_its_files_and_its_time(tmp_path: 
         engine.stop()
 
 
+async def test_only_who_may_use_it_wakes_it(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    await sandbox.files.write("mine", "text")
+    assert engine.stop() == 0
+    engine = again(engine)
+    record = engine.data_dir / "paused" / f"{sandbox.sandbox_id}.json"
+    try:
+        async with httpx.AsyncClient(base_url=engine.url) as client:
+            headers = {"E2b-Sandbox-Id": sandbox.sandbox_id, "X-Access-Token": "guessed"}
+            for path in ("/files?path=mine", "/health", "/process.Process/List"):
+                assert (await client.get(path, headers=headers)).status_code == 401
+        assert record.exists(), "it still lies on the disk"
+        link = sandbox.download_url("mine", use_signature_expiration=60)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(link)).text == "text"
+        assert not record.exists()
+    finally:
+        engine.stop()
+
+
 async def test_a_preview_wakes_what_ran(tmp_path: Path) -> None:
     engine = start_engine(tmp_path / "engine")
     sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
