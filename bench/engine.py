@@ -18,10 +18,13 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
-from e2b import AsyncSandbox
+from e2b import AsyncSandbox, SnapshotMode
 
+from bench.templates import NAME as PREVIEW
+from bench.templates import preview_template
 from kit.testing import free_port
 from tests.fixtures.engine import RunningEngine, start_engine
 
@@ -30,6 +33,7 @@ _BWRAP = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "-
 _UNPRIVILEGED = 65_534
 
 Samples = list[float]
+_REST = 0.7  # a pool refills a little after it has been taken from
 
 
 async def timed(rounds: int, work: Callable[[], Awaitable[object]]) -> Samples:
@@ -78,41 +82,98 @@ def bare(work: Callable[[], object]) -> Callable[[], Awaitable[object]]:
     return run
 
 
-async def creates(engine: RunningEngine, rounds: int) -> tuple[Samples, Samples]:
-    """Create and kill through the SDK."""
+async def creates(
+    options: dict[str, Any], rounds: int, rest: float = 0.0
+) -> tuple[Samples, Samples]:
+    """Create and kill through the SDK; ``rest`` seconds between rounds, for a pool to refill."""
     made: list[AsyncSandbox] = []
     killed: Samples = []
 
     async def create() -> None:
-        made.append(await AsyncSandbox.create(timeout=60, **engine.sdk))
+        made.append(await AsyncSandbox.create(timeout=60, **options))
 
     created: Samples = []
     for _ in range(rounds):
         created += await timed(1, create)
         killed += await timed(1, made.pop().kill)
-        await asyncio.sleep(engine_rest(engine))
+        await asyncio.sleep(rest)
     return created, killed
 
 
-def engine_rest(engine: RunningEngine) -> float:
-    """A pool needs a moment between two creates: that is what is being measured there."""
-    return 0.6 if engine.data_dir.name == "pooled" else 0.0
-
-
-async def first_page(engine: RunningEngine, rounds: int) -> Samples:
-    """Create, start a server on port 8000, first 200 from its preview."""
+async def first_page(engine: RunningEngine, rounds: int, rest: float = 0.0) -> Samples:
+    """Create a sandbox of the template with the preview server, first 200 from its preview."""
     samples = []
     async with httpx.AsyncClient() as client:
+        await client.get(f"{engine.url}/health")  # its connection stands, as a browser's would
         for _ in range(rounds):
             begin = time.perf_counter()
-            sandbox = await AsyncSandbox.create(timeout=60, **engine.sdk)
-            await sandbox.commands.run("exec python3 -S -m http.server 8000", background=True)
+            sandbox = await AsyncSandbox.create(PREVIEW, timeout=60, **engine.sdk)
             answer = await client.get(engine.url, headers={"Host": sandbox.get_host(8000)})
             samples.append((time.perf_counter() - begin) * 1000)
             assert answer.status_code == 200, answer.text
             await sandbox.kill()
-            await asyncio.sleep(engine_rest(engine))
+            await asyncio.sleep(rest)
     return samples
+
+
+async def copies(engine: RunningEngine, rounds: int) -> None:
+    """Snapshots, what is made from them, forks, and a pause to disk and back."""
+    sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
+    await sandbox.files.write("page.html", "x" * 10 * _KB)
+    report("snapshot", await timed(rounds, sandbox.create_snapshot))
+    report("fork", await timed(rounds, lambda: sandbox.fork(timeout=60)))
+    modes: tuple[SnapshotMode, ...] = ("filesystem", "full")
+    for mode in modes:
+        paused, resumed = await pauses(sandbox, mode, rounds)
+        report(f"pause, {mode}", paused)
+        report(f"resume, {mode}", resumed)
+    await sandbox.kill()
+
+
+async def pauses(sandbox: AsyncSandbox, mode: SnapshotMode, rounds: int) -> tuple[Samples, Samples]:
+    """Pause and resume."""
+    paused: Samples = []
+    resumed: Samples = []
+    for _ in range(rounds):
+        paused += await timed(1, lambda: sandbox.pause(mode=mode))
+        resumed += await timed(1, sandbox.connect)
+    return paused, resumed
+
+
+_CANNED = """
+import asyncio, json
+answer = json.dumps({"templateID": "base", "sandboxID": "i", "clientID": "c", "envdVersion": "0.6.13",
+    "envdAccessToken": "t", "trafficAccessToken": "t", "domain": "localhost"}).encode()
+head = b"HTTP/1.1 201 Created\\r\\ncontent-type: application/json\\r\\ncontent-length: %d\\r\\n\\r\\n"
+async def serve(reader, writer):
+    try:
+        while True:
+            asked = await reader.readuntil(b"\\r\\n\\r\\n")
+            for line in asked.lower().split(b"\\r\\n"):
+                if line.startswith(b"content-length:"):
+                    await reader.readexactly(int(line[15:]))
+            writer.write(head % len(answer) + answer)
+    except asyncio.IncompleteReadError:
+        writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def canned() -> Iterator[dict[str, Any]]:
+    """A control plane that answers every create at once: what is left is the SDK's own time."""
+    server = subprocess.Popen([sys.executable, "-c", _CANNED], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        yield {"api_url": url, "sandbox_url": url, "api_key": "local"}
+    finally:
+        server.terminate()
+        server.wait()
 
 
 async def work_inside(engine: RunningEngine, rounds: int) -> None:
@@ -199,21 +260,27 @@ async def main(rounds: int) -> None:
     python = await timed(rounds, raw(*_BWRAP, "/usr/bin/python3", "-c", "pass"))
     report("raw bwrap true", true)
     report("raw bwrap python3 -c pass", python)
+    with canned() as options:
+        await creates(options, 5)
+        sdk, _ = await creates(options, rounds, _REST)
+    report("create, answered at once (the SDK)", sdk)
     with tempfile.TemporaryDirectory() as folder:
+        preview_template(Path(folder, "templates"), pool=4)
         cold = start_engine(Path(folder, "cold"), pool_size=0)
         try:
-            created, killed = await creates(cold, rounds)
+            created, killed = await creates(cold.sdk, rounds)
             report("create, cold", created, ("raw bwrap python", python))
             report("kill", killed)
-            report("create, cold, to the first page", await first_page(cold, rounds // 2))
             await work_inside(cold, rounds)
+            await copies(cold, max(5, rounds // 4))
         finally:
             cold.stop()
-        pooled = start_engine(Path(folder, "pooled"), pool_size=4)
+        pooled = start_engine(Path(folder, "pooled"), pool_size=4, templates_dir=Path(folder, "templates"))
         try:
-            created, _ = await creates(pooled, rounds)
-            report("create, from the pool", created, ("raw bwrap python", python))
-            report("create, pooled, to the first page", await first_page(pooled, rounds // 2))
+            created, _ = await creates(pooled.sdk, rounds, _REST)
+            report("create, from the pool", created, ("the SDK", sdk))
+            pages = await first_page(pooled, rounds, _REST)
+            report("create, pooled, to the first page", pages, ("the SDK", sdk))
         finally:
             pooled.stop()
 
