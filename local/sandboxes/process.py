@@ -85,6 +85,7 @@ class Process:
         self.command = command
         self.pid = pid
         self.ended: Ended | None = None
+        self.killed = False
         self.timer: asyncio.TimerHandle | None = None
         self.events: Broadcast[Event] = Broadcast(self._pause)
         self._channels = channels
@@ -151,6 +152,11 @@ class Process:
     def descriptors(self) -> int:
         """How many the engine holds open for it."""
         return len(self._channels) + (self._stdin is not None)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended; nothing survives a SIGKILL, so who was sent one has."""
+        return self.ended is None and not self.killed
 
     @property
     def has_output(self) -> bool:

@@ -42,12 +42,17 @@ class Processes:
     _gone: str | None = None
 
     def running(self) -> list[Process]:
-        return [process for process in self._table.values() if process.ended is None]
+        return [process for process in self._table.values() if process.running]
 
     def find(self, pid: int | None, tag: str | None) -> Process:
-        """By pid or by tag; a process that ended is found for another 30 s."""
-        for process in self._table.values():
-            if process.pid == pid or (tag is not None and process.command.tag == tag):
+        """By pid or by tag; a process that ended is found for another 30 s.
+
+        Of several with one tag it is the last that was started.
+        """
+        if pid in self._table:
+            return self._table[pid]
+        for process in reversed(self._table.values()):
+            if tag is not None and process.command.tag == tag:
                 return process
         wanted = f"pid {pid}" if pid is not None else f"tag {tag}"
         raise errors.NotFoundError(f"process with {wanted} not found")
@@ -193,9 +198,10 @@ class Processes:
 
     async def signal(self, process: Process, number: int) -> None:
         """Send a signal to a command and its group; raises NotFoundError when it has ended."""
-        if process.ended is not None:
+        if not process.running:
             raise errors.NotFoundError(f"process with pid {process.pid} not found")
         await self.link.ask("signal", str(process.pid), str(number))
+        process.killed = process.killed or number == signal.SIGKILL
 
     def cut_off(self, why: str) -> None:
         """End every stream; the commands stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,10 +13,12 @@ from e2b import (
     CommandExitException,
     InvalidArgumentException,
     NotFoundException,
+    Sandbox,
     SandboxException,
     TimeoutException,
 )
 
+from kit.testing import eventually
 from tests.contract.engine.conftest import Create
 from tests.fixtures.engine import RunningEngine
 
@@ -100,18 +103,57 @@ async def test_a_background_command_is_listed_until_it_is_killed(box: Any) -> No
     assert not await box.commands.kill(99999)
 
 
-async def test_killing_a_command_kills_what_it_started(sandbox: AsyncSandbox) -> None:
-    command = await sandbox.commands.run("sleep 301 | sleep 301; true", background=True)
+async def test_a_killed_command_is_gone_at_once(box: Any) -> None:
+    for _ in range(20):
+        command = await box.commands.run("sleep 300", background=True)
+        assert await command.kill()
+        assert not await command.kill()
+        assert await box.commands.list() == []
+
+
+async def test_output_can_be_iterated_over_as_it_comes(
+    engine: RunningEngine, sandbox: AsyncSandbox
+) -> None:
+    def use() -> list[str | None]:
+        box = Sandbox.connect(sandbox.sandbox_id, **engine.sdk)
+        command = box.commands.run("echo one; read line; echo $line >&2", True, stdin=True)
+        output = iter(command)
+        first, _, _ = next(output)
+        command.send_stdin("two\n")
+        _, second, _ = next(output)
+        assert list(output) == []
+        assert command.wait().exit_code == 0
+        return [first, second]
+
+    assert await asyncio.to_thread(use) == ["one\n", "two\n"]
+
+
+async def test_output_need_not_be_kept(box: Any) -> None:
+    seen: list[str] = []
+    done = await box.commands.run("seq 1000", on_stdout=seen.append, retain_output=False)
+    assert (done.stdout, done.exit_code) == (None, 0)
+    assert "".join(seen).split() == [str(number) for number in range(1, 1001)]
+
+
+async def test_a_handle_feeds_its_own_command(box: Any) -> None:
+    command = await box.commands.run("cat", background=True, stdin=True)
+    await command.send_stdin(b"by \xff handle")
+    await command.close_stdin()
+    assert (await command.wait()).stdout == "by \ufffd handle"
+
+
+async def test_killing_a_command_kills_what_it_started(box: Any) -> None:
+    command = await box.commands.run("sleep 301 | sleep 301; true", background=True)
     await command.kill()
-    left = await sandbox.commands.run("pgrep -x sleep | wc -l")
+    left = await box.commands.run("pgrep -x sleep | wc -l")
     assert left.stdout.strip() == "0"
 
 
-async def test_what_a_command_leaves_running_does_not_hold_it_open(sandbox: AsyncSandbox) -> None:
-    done = await sandbox.commands.run("echo started; sleep 300 & echo $!", timeout=20)
+async def test_what_a_command_leaves_running_does_not_hold_it_open(box: Any) -> None:
+    done = await box.commands.run("echo started; sleep 300 & echo $!", timeout=20)
     started, pid = done.stdout.split()
     assert started == "started"
-    assert (await sandbox.commands.run(f"kill -0 {pid}; echo $?")).stdout == "0\n"
+    assert (await box.commands.run(f"kill -0 {pid}; echo $?")).stdout == "0\n"
 
 
 async def test_standard_input_is_empty_unless_asked_for_and_can_be_closed(box: Any) -> None:
@@ -125,12 +167,10 @@ async def test_standard_input_is_empty_unless_asked_for_and_can_be_closed(box: A
         await box.commands.send_stdin(99999, "x")
 
 
-async def test_input_larger_than_a_pipe_is_taken_as_the_command_reads(
-    sandbox: AsyncSandbox,
-) -> None:
-    command = await sandbox.commands.run("sleep 0.3; wc -c", background=True, stdin=True)
-    await sandbox.commands.send_stdin(command.pid, "x" * 3_000_000)
-    await sandbox.commands.close_stdin(command.pid)
+async def test_input_larger_than_a_pipe_is_taken_as_the_command_reads(box: Any) -> None:
+    command = await box.commands.run("sleep 0.3; wc -c", background=True, stdin=True)
+    await box.commands.send_stdin(command.pid, "x" * 3_000_000)
+    await box.commands.close_stdin(command.pid)
     assert (await command.wait()).stdout.strip() == "3000000"
 
 
@@ -144,6 +184,29 @@ async def test_input_streams_in_order(sandbox: AsyncSandbox) -> None:
     assert (await command.wait()).stdout.split() == [str(n) for n in range(200)]
 
 
+async def test_streamed_input_is_heard_while_there_is_more_to_come(
+    engine: RunningEngine, sandbox: AsyncSandbox
+) -> None:
+    def use() -> list[str | None]:
+        box = Sandbox.connect(sandbox.sandbox_id, **engine.sdk)
+        command = box.commands.run("while read n; do echo $((n+1)); done", True, stdin=True)
+        output, heard = iter(command), []
+
+        def numbers() -> Iterator[str]:
+            yield "1\n"
+            for _ in range(20):
+                heard.append(next(output)[0])
+                yield f"{heard[-1]}"
+
+        box.commands.stream_input(command.pid, numbers())
+        with pytest.raises(NotFoundException):
+            box.commands.stream_input(99999, ["x"])
+        assert command.kill()
+        return heard
+
+    assert await asyncio.to_thread(use) == [f"{n}\n" for n in range(2, 22)]
+
+
 async def test_another_client_joins_a_running_command(box: Any) -> None:
     command = await box.commands.run("read go; echo went $go", background=True, stdin=True)
     other = await box.commands.connect(command.pid)
@@ -154,28 +217,21 @@ async def test_another_client_joins_a_running_command(box: Any) -> None:
         await box.commands.connect(99999)
 
 
-async def test_the_end_of_a_command_is_there_for_who_connects_late(sandbox: AsyncSandbox) -> None:
-    command = await sandbox.commands.run("exit 7", background=True)
+async def test_the_end_of_a_command_is_there_for_who_connects_late(box: Any) -> None:
+    command = await box.commands.run("exit 7", background=True)
     with pytest.raises(CommandExitException):
         await command.wait()
-    late = await sandbox.commands.connect(command.pid)
+    late = await box.commands.connect(command.pid)
     with pytest.raises(CommandExitException) as ended:
         await late.wait()
     assert ended.value.exit_code == 7
 
 
-async def test_a_command_outlives_the_client_that_started_it(sandbox: AsyncSandbox) -> None:
-    command = await sandbox.commands.run("sleep 0.5; echo done > mark", background=True)
+async def test_a_command_outlives_the_client_that_started_it(box: Any) -> None:
+    command = await box.commands.run("sleep 0.5; echo done > mark", background=True)
     await command.disconnect()
 
-    async def marked() -> bool:
-        return await sandbox.files.exists("mark")
-
-    for _ in range(200):
-        if await marked():
-            break
-        await asyncio.sleep(0.02)
-    assert await marked()
+    await eventually(lambda: box.files.exists("mark"))
 
 
 async def test_a_command_is_killed_when_its_time_is_up(box: Any) -> None:
