@@ -62,27 +62,32 @@ class Dialler:
         except errors.SandboxNotFoundError:
             return None
 
-    async def dial(self, machine: Machine, port: int) -> socket.socket:
-        """A connection; raises PortClosedError when nothing opens the port in time.
+    async def wait(self, machine: Machine, port: int) -> socket.socket | None:
+        """Wait until a server listens; raises PortClosedError when none does in time.
 
-        However many wait for a port to open, one of them asks.
+        However many wait, one of them asks, and is answered the connection that it has got.
         """
         ports = self._ports.setdefault(machine, _Ports())
+        if port in ports.open:
+            return None
+        wait = ports.waits.get(port)
+        if wait is None:
+            return await self._first(machine, ports, port)
+        await asyncio.wait([wait])
         if port not in ports.open:
-            wait = ports.waits.get(port)
-            if wait is None:
-                return await self._first(machine, ports, port)
-            await asyncio.wait([wait])
-            if port not in ports.open:
-                raise errors.PortClosedError(f"port {port} is not open")
+            raise errors.PortClosedError(f"port {port} is not open")
+        return None
+
+    async def dial(self, machine: Machine, port: int) -> socket.socket:
+        """A connection to a port that was open; raises PortClosedError when it is so no longer."""
         try:
             return await self._once(machine, port)
         except errors.PortClosedError:
-            ports.open.discard(port)
-            return await self.dial(machine, port)
+            self._ports.setdefault(machine, _Ports()).open.discard(port)
+            raise
 
     async def _first(self, machine: Machine, ports: _Ports, port: int) -> socket.socket:
-        """Wait for the port in the name of all; goes on when the one that began it goes away."""
+        """Wait in the name of all: that goes on when the one that began it goes away."""
         wait = asyncio.get_running_loop().create_task(self._until_open(machine, port))
         ports.waits[port] = wait
         wait.add_done_callback(lambda _: _settle(ports, port, wait))

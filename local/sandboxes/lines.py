@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 
+from local.sandboxes import errors
 from local.sandboxes.dialling import Dialler
 from local.sandboxes.model import State
 from local.sandboxes.sandbox import Sandbox
@@ -104,27 +107,24 @@ class Lines:
         line = self._line(sandbox, port)
         line.wanted += 1
         try:
-            async with line.dialling:
-                kept = line.take()
-                if kept is not None and not fresh:
-                    return kept
-                if kept is not None:
-                    # A server that serves one connection at a time is still with that one.
-                    kept.abort()
-                return await self._connect(line)
+            while True:
+                connection = await self._dialler.wait(line.machine, port)
+                if connection is not None:
+                    return await _upstream(line, connection)
+                with contextlib.suppress(errors.PortClosedError):  # it was open a moment ago
+                    return await self._another(line, fresh=fresh)
         finally:
             line.wanted -= 1
 
-    async def _connect(self, line: Line) -> Upstream:
-        connection = await self._dialler.dial(line.machine, line.port)
-        loop = asyncio.get_running_loop()
-        try:
-            _, upstream = await loop.create_connection(lambda: Upstream(line), sock=connection)
-        except BaseException:
-            connection.close()
-            raise
-        line.add(upstream)
-        return upstream
+    async def _another(self, line: Line, *, fresh: bool) -> Upstream:
+        async with line.dialling:
+            kept = line.take()
+            if kept is not None and not fresh:
+                return kept
+            if kept is not None:
+                # A server that serves one connection at a time is still with that one.
+                kept.abort()
+            return await _upstream(line, await self._dialler.dial(line.machine, line.port))
 
     def _line(self, sandbox: Sandbox, port: int) -> Line:
         key = (sandbox.sandbox_id, port)
@@ -144,3 +144,14 @@ class Lines:
                 del self._lines[key]
         loop = asyncio.get_running_loop()
         self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep) if self._lines else None
+
+
+async def _upstream(line: Line, connection: socket.socket) -> Upstream:
+    loop = asyncio.get_running_loop()
+    try:
+        _, upstream = await loop.create_connection(lambda: Upstream(line), sock=connection)
+    except BaseException:
+        connection.close()
+        raise
+    line.add(upstream)
+    return upstream
