@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from e2b import AsyncSandbox, CommandExitException, PtySize, Sandbox
@@ -71,13 +70,37 @@ async def test_another_client_joins_a_terminal(sandbox: AsyncSandbox) -> None:
     await sandbox.pty.kill(again.pid)
 
 
-async def test_the_synchronous_sdk_opens_terminals_too(engine: RunningEngine) -> None:
-    def use() -> Any:
-        sandbox = Sandbox.create(timeout=60, **engine.sdk)
-        terminal = sandbox.pty.create(PtySize(rows=24, cols=80))
-        sandbox.pty.send_stdin(terminal.pid, b"echo he''llo; exit\n")
-        shown = b"".join(data for _, _, data in terminal if data)
-        sandbox.kill()
+async def test_a_terminal_takes_streamed_input(sandbox: AsyncSandbox) -> None:
+    screen = Screen()
+    terminal = await sandbox.pty.create(PtySize(rows=24, cols=80), on_data=screen.show)
+    stream = sandbox.pty.stream_input(terminal.pid)
+    await stream.send(b"echo str''eamed; ")
+    await stream.send(b"exit 4\n")
+    await stream.close()
+    await screen.until(b"streamed")
+    with pytest.raises(CommandExitException) as ended:
+        await terminal.wait()
+    assert ended.value.exit_code == 4
+
+
+async def test_the_synchronous_sdk_uses_terminals_too(
+    engine: RunningEngine, sandbox: AsyncSandbox
+) -> None:
+    def use() -> list[bytes]:
+        box = Sandbox.connect(sandbox.sandbox_id, **engine.sdk)
+        terminal = box.pty.create(PtySize(rows=24, cols=80), cwd="/tmp", envs={"MARK": "here"})
+        box.pty.resize(terminal.pid, PtySize(rows=40, cols=133))
+        joined = box.pty.connect(terminal.pid)
+        box.pty.send_stdin(terminal.pid, b"stty size; echo $MARK $PWD\n")
+        box.pty.stream_input(terminal.pid, [b"echo str''eamed; ", b"exit\n"])
+        shown = [b"".join(data for _, _, data in one if data) for one in (terminal, joined)]
+        other = box.pty.create(PtySize(rows=24, cols=80))
+        assert box.pty.kill(other.pid)
+        assert not box.pty.kill(other.pid)
+        with pytest.raises(CommandExitException):
+            other.wait()
         return shown
 
-    assert b"hello" in await asyncio.to_thread(use)
+    for shown in await asyncio.to_thread(use):
+        for wanted in (b"40 133", b"here /tmp", b"streamed"):
+            assert wanted in shown

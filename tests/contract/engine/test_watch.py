@@ -20,6 +20,8 @@ from e2b import (
 from kit.testing import eventually_sync
 from tests.fixtures.engine import RunningEngine
 
+_GONE = (FilesystemEventType.REMOVE, FilesystemEventType.RENAME)
+
 
 class Seen(list[FilesystemEvent]):
     """Events as they come; ``until`` waits for one."""
@@ -95,26 +97,45 @@ async def test_what_is_no_directory_can_not_be_watched(sandbox: AsyncSandbox) ->
         await sandbox.files.watch_dir("missing", print)
 
 
-async def test_the_synchronous_sdk_polls(engine: RunningEngine) -> None:
+async def test_the_synchronous_sdk_polls(engine: RunningEngine, sandbox: AsyncSandbox) -> None:
     def use() -> list[FilesystemEvent]:
-        sandbox = Sandbox.create(timeout=60, **engine.sdk)
-        handle = sandbox.files.watch_dir(".", recursive=True)
+        box = Sandbox.connect(sandbox.sandbox_id, **engine.sdk)
+        handle = box.files.watch_dir(".", recursive=True, include_entry=True)
         assert handle.get_new_events() == []
-        sandbox.files.write("a/b.txt", "x")
+        box.files.write("a/b.txt", "four")
+        box.commands.run("chmod 600 a/b.txt")
+        box.files.rename("a/b.txt", "a/c.txt")
+        box.files.remove("a/c.txt")
         events: list[FilesystemEvent] = []
 
         def told() -> bool:
             events.extend(handle.get_new_events())
-            return {"a", "a/b.txt"} <= {event.name for event in events}
+            return any(event.type is FilesystemEventType.REMOVE for event in events)
 
         eventually_sync(told)
         handle.stop()
-        sandbox.kill()
+        with pytest.raises(SandboxException):
+            handle.get_new_events()
+        with pytest.raises(InvalidArgumentException):
+            box.files.watch_dir(".profile")
+        with pytest.raises(NotFoundException):
+            box.files.watch_dir("missing")
         return events
 
-    seen = {(event.type, event.name) for event in await asyncio.to_thread(use)}
-    assert (FilesystemEventType.CREATE, "a") in seen
-    assert (FilesystemEventType.CREATE, "a/b.txt") in seen
+    events = await asyncio.to_thread(use)
+    assert {(event.type, event.name) for event in events} >= {
+        (FilesystemEventType.CREATE, "a"),
+        (FilesystemEventType.CREATE, "a/b.txt"),
+        (FilesystemEventType.WRITE, "a/b.txt"),
+        (FilesystemEventType.CHMOD, "a/b.txt"),
+        (FilesystemEventType.RENAME, "a/b.txt"),
+        (FilesystemEventType.CREATE, "a/c.txt"),
+        (FilesystemEventType.REMOVE, "a/c.txt"),
+    }
+    assert all(event.entry is None for event in events if event.type in _GONE)
+    made = next(event for event in events if event.name == "a")
+    assert made.entry is not None
+    assert made.entry.path == "/home/user/a"
 
 
 async def test_a_watch_ends_with_its_sandbox_and_too_many_are_refused(
