@@ -13,7 +13,7 @@ from tests.fixtures.engine import RunningEngine
 
 _MODULES = frozenset(("files", "commands", "pty", "git"))
 _PLAIN = frozenset(("get_host", "download_url", "upload_url"))
-_HANDLES = ("CommandHandle", "WatchHandle")
+_HANDLES = ("Sandbox", "SandboxPaginator", "CommandHandle", "WatchHandle")
 
 
 class Threaded:
@@ -40,14 +40,17 @@ Create = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture(params=["async", "sync"])
-def create(request: pytest.FixtureRequest, engine: RunningEngine) -> Create:
+def sdk(request: pytest.FixtureRequest) -> Any:
+    """The SDK's class of this run's flavour, for the calls that name a sandbox by its id."""
+    return AsyncSandbox if request.param == "async" else Threaded(Sandbox)
+
+
+@pytest.fixture
+def create(sdk: Any, engine: RunningEngine) -> Create:
     """Makes a sandbox with the SDK's flavour of this run; who makes one kills it."""
 
     async def make(**options: Any) -> Any:
-        options = {"timeout": 120, **engine.sdk, **options}
-        if request.param == "async":
-            return await AsyncSandbox.create(**options)
-        return Threaded(await asyncio.to_thread(Sandbox.create, **options))
+        return await sdk.create(**{"timeout": 120, **engine.sdk, **options})
 
     return make
 
