@@ -240,3 +240,22 @@ async def test_signed_urls_work_without_a_token_until_they_expire(box: Any) -> N
         assert (await client.get(expired)).status_code == 401
         forged = url.replace("shared.txt", "up.txt")
         assert (await client.get(forged)).status_code == 401
+
+
+@pytest.mark.parametrize(("user", "home"), [(None, "/home/user"), ("root", "/root")])
+async def test_a_signed_upload_of_a_form_lands_in_its_users_home(
+    box: Any, user: str | None, home: str
+) -> None:
+    url = box.upload_url("up.txt", user=user, use_signature_expiration=60)
+    # A plain field, as browsers' FormData.append("file", "text") makes: it has no file name.
+    form = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\ntheirs\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    async with httpx.AsyncClient() as client:
+        sent = await client.post(url, content=form, headers=headers)
+        assert sent.json() == [{"path": f"{home}/up.txt", "name": "up.txt", "type": "file"}]
+        read = box.download_url("up.txt", user=user, use_signature_expiration=60)
+        assert (await client.get(read)).text == "theirs"
+        late = box.upload_url("up.txt", user=user, use_signature_expiration=-60)
+        refused = await client.post(late, content=form, headers=headers)
+        assert refused.json() == {"code": 401, "message": "signature is already expired"}
+    assert await box.files.read(f"{home}/up.txt") == "theirs"
