@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from local.sandboxes import reading
@@ -17,6 +18,8 @@ from local.sandboxes.proxy import Proxy
 from local.sandboxes.tunnel import Half
 from local.sandboxes.upstream import Upstream
 
+log = structlog.get_logger(__name__)
+
 # Bytes that make up neither a body nor the end of a head: headers, trailers, sizes of chunks.
 _MAX_OVERHEAD = 128 * 1024
 
@@ -24,6 +27,17 @@ _REFUSAL = (
     b"HTTP/1.1 %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n"
     b"connection: close\r\n\r\n%b"
 )
+
+
+def _why(error: httptools.HttpParserError) -> reading.RefusedError:
+    """What the client hears of a request that was not understood."""
+    if isinstance(error.__context__, reading.RefusedError):
+        return error.__context__
+    if error.__context__ is not None and not isinstance(
+        error.__context__, httptools.HttpParserError
+    ):
+        log.error("a request could not be read", exc_info=error)
+    return reading.INVALID
 
 
 class _NoEvent:
@@ -56,7 +70,6 @@ class Front(HttpToolsProtocol):
         self._in_head = False
         self._overhead = 0
         self._instead: bytes | None = None
-        self._refusal = reading.RefusedError("400 Bad Request", "Invalid HTTP request received.")
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -66,9 +79,7 @@ class Front(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as exc:
             self._upgrade(data[exc.args[0] :])
         except httptools.HttpParserError as exc:
-            cause = exc.__context__
-            refused = cause if isinstance(cause, reading.RefusedError) else self._refusal
-            self._refuse(refused)
+            self._refuse(_why(exc))
         else:
             if self._overhead > _MAX_OVERHEAD:
                 self._refuse(reading.TOO_LARGE)

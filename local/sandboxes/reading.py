@@ -29,6 +29,7 @@ class RefusedError(Exception):
         self.message = message
 
 
+INVALID = RefusedError("400 Bad Request", "Invalid HTTP request received.")
 TOO_LARGE = RefusedError("431 Request Header Fields Too Large", "The headers are too large.")
 
 

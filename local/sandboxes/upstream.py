@@ -6,9 +6,12 @@ import asyncio
 from typing import Protocol, cast
 
 import httptools
+import structlog
 
 from local.sandboxes.asgi import Headers
 from local.sandboxes.heads import BrokenResponseError, ResponseHead, checked
+
+log = structlog.get_logger(__name__)
 
 # Bytes that make up neither a body nor the end of a head: headers, trailers, sizes of chunks.
 _MAX_OVERHEAD = 256 * 1024
@@ -129,7 +132,9 @@ class Upstream(asyncio.Protocol):
         except httptools.HttpParserUpgrade as exc:
             self._switch(data[exc.args[0] :])
             return
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as exc:
+            if not isinstance(exc.__context__, BrokenResponseError | None):
+                log.error("a response could not be passed on", exc_info=exc)
             self._reusable = False
             if not self._complete:
                 self.cut()
