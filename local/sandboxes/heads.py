@@ -46,6 +46,7 @@ class Request:
     length: int | None = None
     expects_continue: bool = False
     websocket: bool = False
+    mask: bytes = b""  # the Host that the server is shown instead
 
     @property
     def has_body(self) -> bool:
@@ -79,10 +80,13 @@ def request_head(request: Request) -> bytes:
     """Request line and headers for the server: as they came, without what is not for it."""
     dropped = _NOT_FOR_SERVERS | _named_by_connection(request.headers)
     lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.url)]
+    if request.mask:
+        dropped |= {b"host"}
+        lines.append(b"host: %b\r\n" % request.mask)
     lines += [
         b"%b: %b\r\n" % (name, value) for name, value in request.headers if name not in dropped
     ]
-    if request.old and not any(name == b"host" for name, _ in request.headers):
+    if request.old and not request.mask and not any(name == b"host" for name, _ in request.headers):
         lines.append(b"host: localhost:%d\r\n" % request.target.port)
     if request.chunked:
         lines.append(b"transfer-encoding: chunked\r\n")

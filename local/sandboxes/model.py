@@ -32,6 +32,7 @@ class OnTimeout(enum.StrEnum):
 class Order:
     """What a caller asks for; ``timeout`` is seconds to live. ``auto_resume``: a request wakes it.
 
+    ``mask_host``: what servers inside see as the Host of a request, with ``${PORT}`` for the port.
     ``pause_memory``: a pause at its end keeps the memory; otherwise the file tree alone.
     """
 
@@ -43,6 +44,7 @@ class Order:
     pause_memory: bool = True
     auto_resume: bool = False
     private_traffic: bool = False
+    mask_host: str = ""
 
 
 @dataclass(frozen=True)

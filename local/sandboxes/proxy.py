@@ -8,6 +8,7 @@ from local.sandboxes.heads import Request
 from local.sandboxes.lines import Lines
 from local.sandboxes.model import State
 from local.sandboxes.pages import Page
+from local.sandboxes.sandbox import Sandbox
 from local.sandboxes.upstream import Upstream
 
 
@@ -25,13 +26,17 @@ class Proxy:
             return None
         target = request.target
         sandbox = self._dialler.at_hand(target.sandbox_id, request.token)
-        return None if sandbox is None else self._lines.idle(sandbox, target.port)
+        if sandbox is None:
+            return None
+        request.mask = _mask(sandbox, target.port)
+        return self._lines.idle(sandbox, target.port)
 
     async def connect(self, request: Request, *, fresh: bool) -> Upstream | Page:
         """A connection, a new one if ``fresh``."""
         target = request.target
         try:
             sandbox = await self._dialler.admit(target.sandbox_id, request.token)
+            request.mask = _mask(sandbox, target.port)
             return await self._lines.connect(
                 sandbox, target.port, fresh=fresh or not request.repeatable
             )
@@ -54,3 +59,7 @@ class Proxy:
         if state is State.RUNNING:
             return pages.port_closed(request)
         return pages.no_sandbox(request) if state is None else pages.paused(request)
+
+
+def _mask(sandbox: Sandbox, port: int) -> bytes:
+    return sandbox.order.mask_host.replace("${PORT}", str(port)).encode()

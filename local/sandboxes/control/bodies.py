@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ _LOOPBACK_ONLY = (
     "network: sandboxes of this local engine reach nothing but their own loopback, "
     "so nothing can be allowed"
 )
+_HOST = re.compile(r"(?:[A-Za-z0-9._:\[\]-]|\$\{PORT\}){1,255}")
 BodyT = TypeVar("BodyT", bound="_Body")
 
 
@@ -64,6 +66,7 @@ class NewSandbox(_Body):
             pause_memory=self.auto_pause_memory,
             auto_resume=self.auto_resume is not None and self.auto_resume.enabled,
             private_traffic=(self.network or {}).get("allowPublicTraffic") is False,
+            mask_host=_mask((self.network or {}).get("maskRequestHost")),
         )
 
     def _refuse_the_impossible(self) -> None:
@@ -136,6 +139,14 @@ class Fork(_Body):
 
     timeout: int | None = None
     count: int = 1
+
+
+def _mask(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise InvalidError("network.maskRequestHost: must be a host name, with ${PORT} for the port")
+    return value
 
 
 def parse(model: type[BodyT], raw: bytes) -> BodyT:

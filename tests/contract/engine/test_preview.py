@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from e2b import AsyncSandbox
+from e2b import AsyncSandbox, SandboxException
 
 from tests.fixtures.engine import RunningEngine
 
@@ -106,6 +106,21 @@ async def test_a_server_is_reached_by_host_name_also_while_it_is_starting(
     assert f"host: {sandbox.get_host(8000)}" in answer.text.lower()
     assert answer.headers["x-own"] == "kept"
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+async def test_a_server_can_be_shown_another_host(engine: RunningEngine) -> None:
+    masked = await AsyncSandbox.create(
+        timeout=60, network={"mask_request_host": "shop.example:${PORT}"}, **engine.sdk
+    )
+    await serve(masked, 4321)
+    async with browse(engine, masked, 4321) as client:
+        for _ in range(2):
+            answer = await client.get("/")
+            hosts = [line for line in answer.text.lower().splitlines() if line.startswith("host:")]
+            assert hosts == ["host: shop.example:4321"]
+    await masked.kill()
+    with pytest.raises(SandboxException, match=r"network\.maskRequestHost: must be a host name"):
+        await AsyncSandbox.create(network={"mask_request_host": "a\r\nb: c"}, **engine.sdk)
 
 
 async def test_the_engines_own_headers_route_and_are_not_passed_on(
