@@ -122,8 +122,18 @@ class Watcher:
         changes = [self._described(kind, path)]
         if kind == CREATE and mask & _ISDIR and self._recursive:
             # What was put into a new directory before it was watched would be missed.
-            changes += [self._described(CREATE, below) for below in self._watch(path)]
+            for below in self._watch(path):
+                changes.append(self._described(CREATE, below))
+                if self._has_content(below):
+                    changes.append(self._described(WRITE, below))
         return changes
+
+    def _has_content(self, path: str) -> bool:
+        try:
+            info = os.lstat(os.path.join(self._top, path))
+        except OSError:
+            return False
+        return entries.is_regular(info.st_mode) and info.st_size > 0
 
     def _described(self, kind: bytes, path: str) -> Change:
         if not self._with_entries or kind in (REMOVE, RENAME):

@@ -68,6 +68,7 @@ async def test_only_a_recursive_watch_looks_below(sandbox: AsyncSandbox) -> None
     # A directory that is made later is watched too, with what was put into it meanwhile.
     await sandbox.commands.run("mkdir -p w/a/b/c && echo x > w/a/b/c/g")
     await deep.until(is_(FilesystemEventType.CREATE, "a/b/c/g"))
+    await deep.until(is_(FilesystemEventType.WRITE, "a/b/c/g"))
     await sandbox.files.write("w/a/b/c/h", "x")
     await deep.until(is_(FilesystemEventType.WRITE, "a/b/c/h"))
     await flat.until(is_(FilesystemEventType.CREATE, "a"))
