@@ -169,6 +169,11 @@ class Front(HttpToolsProtocol):
         else:
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:  # who sends requests in a row waits with more until these are answered
+            self.flow.pause_reading()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """The next of the requests that were sent in a row."""
         if isinstance(cycle, _Preview):
@@ -204,7 +209,8 @@ class Front(HttpToolsProtocol):
         self.flow.pause_reading()
 
     def go_on(self) -> None:
-        self.flow.resume_reading()
+        if not self.pipeline:
+            self.flow.resume_reading()
 
     def exchanged(self) -> None:
         self._active = None

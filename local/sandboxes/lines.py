@@ -15,7 +15,7 @@ from local.sandboxes.upstream import Upstream
 
 _MAX_IDLE = 64  # of one port
 _MAX_IDLE_SECONDS = 2.0
-_YIELD_SECONDS = 0.05
+_YIELD_SECONDS, _YIELD_FOR_SECONDS = 0.05, 1.0
 _MAX_DIALS = 4  # at once: a server's queue may be short, and a place in it costs a second to regain
 _SWEEP_SECONDS = 0.5
 
@@ -29,7 +29,7 @@ class Line:
         self.port = port
         self.live: set[Upstream] = set()
         self._idle: dict[Upstream, float] = {}
-        self._unheard: set[Upstream] = set()
+        self._unheard: dict[Upstream, float] = {}
         self._yielding: asyncio.TimerHandle | None = None
         self.wanted = 0
         self.dialling = asyncio.Semaphore(_MAX_DIALS)
@@ -44,7 +44,7 @@ class Line:
     def add(self, upstream: Upstream) -> None:
         """A new connection, about to be used."""
         self.live.add(upstream)
-        self._unheard.add(upstream)
+        self._unheard[upstream] = time.monotonic()
 
     def take(self) -> Upstream | None:
         """The connection that was used last, if one is idle."""
@@ -61,9 +61,15 @@ class Line:
             self._yielding = loop.call_later(_YIELD_SECONDS, self._yield)
 
     def _yield(self) -> None:
-        """A server that serves one connection at a time turns to the next when one is closed."""
+        """A server that serves one connection at a time turns to the next when one is closed.
+
+        One that says nothing for longer only takes its time.
+        """
         self._yielding = None
-        self._unheard = {one for one in self._unheard if not one.heard and not one.lost}
+        since = time.monotonic() - _YIELD_FOR_SECONDS
+        self._unheard = {
+            one: added for one, added in self._unheard.items() if added > since and not one.heard
+        }
         if self._unheard and self._idle:
             self._idle.popitem()[0].abort()
             loop = asyncio.get_running_loop()
@@ -73,7 +79,7 @@ class Line:
         """A connection is gone."""
         self.live.discard(upstream)
         self._idle.pop(upstream, None)
-        self._unheard.discard(upstream)
+        self._unheard.pop(upstream, None)
 
     def sweep(self, now: float) -> None:
         """Close what was idle for long, and all of a sandbox that does not run."""

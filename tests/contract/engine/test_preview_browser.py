@@ -20,6 +20,7 @@ import asyncio, base64, hashlib, sys
 PORT = int(sys.argv[1])
 PAGE = b'''<!doctype html><title>Site</title><link rel="icon" href="data:,"><h1>It works</h1><script>
 document.cookie = "of_script=1";
+document.cookie = "of_all=1; Domain=localhost";
 const socket = new WebSocket("ws://" + location.host + "/socket");
 socket.onopen = () => socket.send("hello");
 socket.onmessage = event => { document.body.append(event.data); };

@@ -354,6 +354,13 @@ async def test_requests_sent_in_a_row_are_answered_in_a_row(talk: Talk, server: 
     assert (await talk.hear()).json()["head"].startswith("GET /last ")
 
 
+async def test_a_thousand_requests_in_a_row_are_answered_in_order(talk: Talk, server: str) -> None:
+    for number in range(1000):
+        talk.send(server, f"/{number}")
+    for number in range(1000):
+        assert (await talk.hear()).json()["head"].startswith(f"GET /{number} ")
+
+
 async def test_garbage_after_a_request_ends_the_connection_not_the_engine(
     engine: RunningEngine, talk: Talk, server: str
 ) -> None:
