@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 # Many sandboxes are alive at once: what each remembers has to stay small.
 _MAX_ENTRIES = 2_000
 _MAX_BYTES = 512 * 1024
-_ENTRY_BYTES = 256  # what an entry weighs besides its text, about
+_ENTRY_BYTES = 256  # what an entry weighs besides its message, about
 
 _LINE_BYTES = 1024
+_TAG_CHARACTERS = 128
 # Cutting a flood of short lines into entries would cost the engine more than passing it on.
 _LINES_A_CHUNK = 100
 
@@ -46,11 +47,6 @@ class LogEntry:
     message: str
     fields: dict[str, str]
 
-    @property
-    def size(self) -> int:
-        text = sum(len(key) + len(value) for key, value in self.fields.items())
-        return _ENTRY_BYTES + len(self.message) + text
-
 
 @dataclass
 class Log:
@@ -63,11 +59,14 @@ class Log:
 
     def add(self, level: Level, message: str, **fields: str) -> None:
         """Remember something that happens now."""
-        entry = LogEntry(time.time(), level, message, fields)
-        self._entries.append(entry)
-        self._bytes += entry.size
+        self.put(level, message, fields)
+
+    def put(self, level: Level, message: str, fields: dict[str, str]) -> None:
+        """The same with fields that several entries may share: nobody changes them any more."""
+        self._entries.append(LogEntry(time.time(), level, message, fields))
+        self._bytes += _ENTRY_BYTES + len(message)
         while len(self._entries) > self.max_entries or self._bytes > self.max_bytes:
-            self._bytes -= self._entries.popleft().size
+            self._bytes -= _ENTRY_BYTES + len(self._entries.popleft().message)
 
     def __iter__(self) -> Iterator[LogEntry]:
         """The oldest first."""
@@ -87,21 +86,25 @@ class CommandLog:
         self._log = log
         self._fields = {"logger": "process", "pid": str(pid)}
         if command.tag is not None:
-            self._fields["tag"] = command.tag[:_LINE_BYTES]
+            self._fields["tag"] = command.tag[:_TAG_CHARACTERS]
+        self._of_channel = {
+            "stdout": (Level.INFO, {**self._fields, "channel": "stdout"}),
+            "stderr": (Level.WARN, {**self._fields, "channel": "stderr"}),
+        }
         self._partial: dict[str, bytes] = {}
         self._add(Level.INFO, f"started: {_shown(command)}", user=command.user or "user")
 
     def output(self, channel: str, data: bytes) -> None:
         """Bytes of ``stdout`` or ``stderr``; a line is kept until it is whole, or too long."""
-        if channel == "pty":
+        if channel not in self._of_channel:
             return
         *lines, rest = (self._partial.pop(channel, b"") + data).split(b"\n", _LINES_A_CHUNK)
         for line in lines:
             self._line(channel, line)
-        left_out = rest.count(b"\n")
+        left_out = rest.rfind(b"\n") + 1
         if left_out:
-            self._add(Level.WARN, f"{left_out} lines were left out", channel=channel)
-            rest = rest[rest.rfind(b"\n") + 1 :]
+            self._add(Level.WARN, f"{left_out} bytes of output were left out", channel=channel)
+            rest = rest[left_out:]
         self._partial[channel] = rest[: _LINE_BYTES + 1]
 
     def ended(self, ended: Ended) -> None:
@@ -114,9 +117,9 @@ class CommandLog:
         self._add(level, f"ended: {ended.status}", exit_code=str(ended.exit_code))
 
     def _line(self, channel: str, line: bytes) -> None:
+        level, fields = self._of_channel[channel]
         text = line[:_LINE_BYTES].decode("utf-8", "replace")
-        level = Level.INFO if channel == "stdout" else Level.WARN
-        self._add(level, text + ("…" if len(line) > _LINE_BYTES else ""), channel=channel)
+        self._log.put(level, text if len(line) <= _LINE_BYTES else text + "…", fields)
 
     def _add(self, level: Level, message: str, **fields: str) -> None:
         self._log.add(level, message, **self._fields, **fields)

@@ -125,4 +125,4 @@ async def test_a_flood_of_output_leaves_a_small_log(box: Any, client: Authentica
     logs = await entries(client, box.sandbox_id, direction=LogsDirection.BACKWARD)
     assert "the end" in [one.message for one in logs[:3]]
     assert len(logs) == 1000
-    assert any("lines were left out" in one.message for one in logs)
+    assert any("were left out" in one.message for one in logs)
