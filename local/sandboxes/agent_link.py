@@ -109,6 +109,9 @@ class AgentLink:
         waiting.future.add_done_callback(_close_if_cancelled)
         try:
             return await waiting.future
+        except asyncio.CancelledError:
+            _close_unseen(waiting.future)
+            raise
         finally:
             timer.cancel()
 
@@ -231,6 +234,12 @@ def _close_all(descriptors: Sequence[int]) -> None:
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             os.close(descriptor)
+
+
+def _close_unseen(future: asyncio.Future[Answer]) -> None:
+    """The answer can have come in the very turn in which who waits for it gives up."""
+    if future.done() and not future.cancelled() and future.exception() is None:
+        _close_all(future.result().descriptors)
 
 
 def _close_if_cancelled(future: asyncio.Future[Answer]) -> None:

@@ -251,3 +251,31 @@ async def test_a_frame_that_would_keep_the_engine_busy_ends_the_link(
     assert peer.events == []
     with contextlib.suppress(OSError):
         await sending
+
+
+async def test_an_answer_that_comes_in_the_turn_of_giving_up_leaves_no_descriptor(
+    peer: Peer,
+) -> None:
+    asking = asyncio.ensure_future(peer.link.ask("dial", "80"))
+    number, _ = await peer.asked()
+    null = os.open("/dev/null", os.O_RDONLY)
+    before = open_descriptors()
+    given_up = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        """Cancel after the link has taken the answer and before its asker goes on."""
+        waiting = peer.link._waiting.get(number)
+        if waiting is None:
+            asking.cancel()
+            given_up.set()
+        else:
+            waiting.future.get_loop().call_soon(watch)
+
+    loop.call_soon(watch)
+    peer.say(frames.frame(number, frames.OK, [], 1), [null])
+    await asyncio.wait_for(given_up.wait(), 10)
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert open_descriptors() == before
+    os.close(null)
