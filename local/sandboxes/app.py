@@ -16,7 +16,6 @@ from local.sandboxes.asgi import App
 from local.sandboxes.captures import Captures
 from local.sandboxes.control.http import Defaults
 from local.sandboxes.control.routes import ControlPlane
-from local.sandboxes.dialling import Dialler
 from local.sandboxes.engine import Caps, Engine, Parts
 from local.sandboxes.envd.app import EnvdApp
 from local.sandboxes.errors import EngineError
@@ -27,7 +26,8 @@ from local.sandboxes.model import new_id
 from local.sandboxes.parking import Parking
 from local.sandboxes.pauses import Pauses
 from local.sandboxes.pool import Pool
-from local.sandboxes.proxy import Proxy
+from local.sandboxes.preview.dialling import Dialler
+from local.sandboxes.preview.proxy import Proxy
 from local.sandboxes.routing import Router
 from local.sandboxes.settings import Settings
 from local.sandboxes.snapshots import Snapshots

@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 
 from local.sandboxes.app import Running
-from local.sandboxes.front import Front
+from local.sandboxes.preview.front import Front
 
 log = structlog.get_logger(__name__)
 

@@ -145,7 +145,9 @@ def _mask(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or not _HOST.fullmatch(value):
-        raise InvalidError("network.maskRequestHost: must be a host name, with ${PORT} for the port")
+        raise InvalidError(
+            "network.maskRequestHost: must be a host name, with ${PORT} for the port"
+        )
     return value
 
 

@@ -19,6 +19,7 @@ from local.sandboxes.control.copies import Copies
 from local.sandboxes.control.http import Answer, Defaults, Request
 from local.sandboxes.control.lifecycle import Lifecycle
 from local.sandboxes.control.logs import Logs
+from local.sandboxes.control.names import is_own
 from local.sandboxes.control.statuses import status_of
 from local.sandboxes.engine import Engine
 
@@ -32,6 +33,7 @@ class ControlPlane:
     def __init__(self, engine: Engine, api_key: str, domain: str, defaults: Defaults) -> None:
         self._engine = engine
         self._api_key = api_key
+        self._domain = domain
         self._routes = [
             *Lifecycle(engine, domain, defaults).routes(),
             *Copies(engine, domain, defaults).routes(),
@@ -56,7 +58,7 @@ class ControlPlane:
             await answer_json(send, reply.status, reply.value, reply.headers)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Answer:
-        self._authenticate(header(scope, b"x-api-key"))
+        self._authenticate(header(scope, b"x-api-key"), header(scope, b"host"))
         method, path = scope["method"], scope["path"]
         for route in self._routes:
             match = route.path.fullmatch(path) if route.method == method else None
@@ -70,9 +72,14 @@ class ControlPlane:
             raise errors.UnsupportedError(f"{path}: this local engine does not offer that")
         raise errors.NotFoundError(f"no route for {method} {path}")
 
-    def _authenticate(self, key: str) -> None:
+    def _authenticate(self, key: str, host: str) -> None:
         if not key:
             raise errors.UnauthenticatedError("the X-API-KEY header is missing: any key will do")
+        if not self._api_key and not is_own(host, self._domain):
+            raise errors.PermissionDeniedError(
+                f"this engine takes any key, so it answers to its own names only, not to '{host}': "
+                "set LOCAL_SANDBOXES_API_KEY, or LOCAL_SANDBOXES_DOMAIN"
+            )
         if self._api_key and not hmac.compare_digest(key.encode(), self._api_key.encode()):
             raise errors.UnauthenticatedError(
                 "the key in the X-API-KEY header is not this engine's"

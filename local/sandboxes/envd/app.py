@@ -12,7 +12,7 @@ from local.sandboxes.envd.access import check_token
 from local.sandboxes.envd.files import FilesEndpoint, authenticate
 from local.sandboxes.envd.filesystem import FilesystemService
 from local.sandboxes.envd.process import ProcessService
-from local.sandboxes.pages import not_found
+from local.sandboxes.preview.pages import not_found
 
 # A command's standard input arrives in one message; the library's own limit is 4 MB.
 _MESSAGE_BYTES = 64 * 1024 * 1024

@@ -235,6 +235,15 @@ async def test_the_v1_routes_work_and_live_15_seconds_by_default(engine: Running
         assert (await client.delete(path)).status_code == 404
 
 
+async def test_a_page_that_gives_itself_this_machines_address_learns_nothing(
+    engine: RunningEngine,
+) -> None:
+    async with httpx.AsyncClient(base_url=engine.url, headers={"X-API-KEY": "k"}) as client:
+        answer = await client.get("/v2/sandboxes", headers={"Host": f"evil.example:{engine.port}"})
+    assert answer.status_code == 403
+    assert "set LOCAL_SANDBOXES_API_KEY" in answer.json()["message"]
+
+
 async def test_network_rules_may_only_close_what_is_closed(sandbox: AsyncSandbox) -> None:
     await sandbox.update_network({"deny_out": ["0.0.0.0/0"]})
     with pytest.raises(SandboxException, match="loopback"):

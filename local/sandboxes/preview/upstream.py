@@ -9,7 +9,7 @@ import httptools
 import structlog
 
 from local.sandboxes.asgi import Headers
-from local.sandboxes.heads import BrokenResponseError, ResponseHead, checked
+from local.sandboxes.preview.heads import BrokenResponseError, ResponseHead, checked
 
 log = structlog.get_logger(__name__)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from local.sandboxes import errors, pages
-from local.sandboxes.dialling import Dialler
-from local.sandboxes.heads import Request
-from local.sandboxes.lines import Lines
+from local.sandboxes import errors
 from local.sandboxes.model import State
-from local.sandboxes.pages import Page
+from local.sandboxes.preview import pages
+from local.sandboxes.preview.dialling import Dialler
+from local.sandboxes.preview.heads import Request
+from local.sandboxes.preview.lines import Lines
+from local.sandboxes.preview.pages import Page
+from local.sandboxes.preview.upstream import Upstream
 from local.sandboxes.sandbox import Sandbox
-from local.sandboxes.upstream import Upstream
 
 
 class Proxy:

@@ -8,11 +8,11 @@ from typing import Protocol
 
 import structlog
 
-from local.sandboxes import pages
-from local.sandboxes.heads import Request, ResponseHead, request_head, response_head
-from local.sandboxes.pages import Page
-from local.sandboxes.proxy import Proxy
-from local.sandboxes.upstream import Upstream
+from local.sandboxes.preview import pages
+from local.sandboxes.preview.heads import Request, ResponseHead, request_head, response_head
+from local.sandboxes.preview.pages import Page
+from local.sandboxes.preview.proxy import Proxy
+from local.sandboxes.preview.upstream import Upstream
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ import socket
 import time
 
 from local.sandboxes import errors
-from local.sandboxes.dialling import Dialler
 from local.sandboxes.model import State
+from local.sandboxes.preview.dialling import Dialler
+from local.sandboxes.preview.upstream import Upstream
 from local.sandboxes.sandbox import Sandbox
-from local.sandboxes.upstream import Upstream
 
 _MAX_IDLE = 64  # of one port
 _MAX_IDLE_SECONDS = 2.0

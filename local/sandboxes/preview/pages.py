@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from local.sandboxes.asgi import Headers, Scope, Send
-from local.sandboxes.heads import TRAFFIC_HEADER, Request
+from local.sandboxes.preview.heads import TRAFFIC_HEADER, Request
 
 _HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from local.sandboxes.asgi import Headers
-from local.sandboxes.heads import TRAFFIC_HEADER, Request
 from local.sandboxes.model import ENVD_PORT
+from local.sandboxes.preview.heads import TRAFFIC_HEADER, Request
 from local.sandboxes.targets import (
     PORT_HEADER,
     SANDBOX_HEADER,

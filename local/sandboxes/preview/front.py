@@ -12,11 +12,11 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from local.sandboxes import reading
-from local.sandboxes.exchange import Exchange
-from local.sandboxes.proxy import Proxy
-from local.sandboxes.tunnel import Half
-from local.sandboxes.upstream import Upstream
+from local.sandboxes.preview import reading
+from local.sandboxes.preview.exchange import Exchange
+from local.sandboxes.preview.proxy import Proxy
+from local.sandboxes.preview.tunnel import Half
+from local.sandboxes.preview.upstream import Upstream
 
 log = structlog.get_logger(__name__)
 
