@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -19,6 +16,7 @@ import pytest
 from e2b import AsyncSandbox, SandboxException
 
 from tests.fixtures.engine import ROOT, RunningEngine, start_engine
+from tests.fixtures.jails import groups_of, jails_of, roots_of, until
 
 _NOBODY = 65_534
 _VERSION = "import sys; print(sys.version_info[:2])"
@@ -36,56 +34,6 @@ def run_engine(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[
         timeout=60,
         check=False,
     )
-
-
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never met"
-        time.sleep(0.02)
-
-
-def jails_of(engine: RunningEngine) -> list[psutil.Process]:
-    """Every process below the engine but its spawner."""
-    try:
-        return [
-            one
-            for one in psutil.Process(engine.pid).children(recursive=True)
-            if "local.sandboxes.spawner" not in " ".join(one.cmdline())
-        ]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def roots_of(engine: RunningEngine) -> list[Path]:
-    """The engine's own control groups, one in every hierarchy."""
-    name = hashlib.sha256(str(engine.data_dir.resolve()).encode()).hexdigest()[:12]
-    return [
-        Path(folder, child)
-        for folder, children, _ in os.walk("/sys/fs/cgroup")
-        for child in children
-        if child == f"sandboxes-{name}"
-    ]
-
-
-def groups_of(engine: RunningEngine) -> list[Path]:
-    """The control groups of an engine's sandboxes, in every hierarchy."""
-    return [Path(root, child) for root in roots_of(engine) for child in folders_in(root)]
-
-
-def folders_in(root: Path) -> list[str]:
-    """Without the races of iterating over what is being removed."""
-    return next(os.walk(root), (root, [], []))[1]
-
-
-def descriptors_of(engine: RunningEngine) -> int:
-    """Open descriptors but the connections that clients keep alive."""
-    process = psutil.Process(engine.pid)
-    return process.num_fds() - len(process.net_connections("tcp"))
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.iterdir())
 
 
 def test_without_bubblewrap_it_says_how_to_get_it(tmp_path: Path) -> None:
@@ -135,33 +83,6 @@ def test_a_port_in_use_and_a_data_directory_in_use_are_named(
     done = run_engine(engine.data_dir, LOCAL_SANDBOXES_PORT="0")
     assert done.returncode == 2
     assert str(engine.data_dir) in done.stderr
-
-
-async def test_fifty_sandboxes_used_and_killed_leave_nothing_behind(tmp_path: Path) -> None:
-    engine = start_engine(tmp_path / "data", pool_size=0, max_sandboxes=60)
-    try:
-        before = descriptors_of(engine)
-        files = names_in(engine.data_dir)
-
-        async def use(number: int) -> None:
-            sandbox = await AsyncSandbox.create(timeout=120, **engine.sdk)
-            await sandbox.files.write("f", "x" * number)
-            await sandbox.commands.run("sleep 300", background=True)
-            assert (await sandbox.commands.run("cat f | wc -c")).stdout.strip() == str(number)
-            assert await sandbox.kill()
-
-        for start in range(0, 50, 10):
-            await asyncio.gather(*(use(start + number) for number in range(10)))
-        until(lambda: not jails_of(engine))
-        until(lambda: not groups_of(engine))
-        until(lambda: descriptors_of(engine) <= before)
-        spawner = psutil.Process(engine.pid).children()
-        assert len(spawner) == 1
-        assert spawner[0].num_fds() < 16
-        assert names_in(engine.data_dir) == files
-    finally:
-        assert engine.stop() == 0
-    assert not roots_of(engine)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
