@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class Spawner:
         self._jails: dict[int, _Jail] = {}
         self._ending: set[str] = set()  # killed, but not gone yet
         self._dirty: set[str] = set()  # ended, but their groups still hold a dying process
+        self._tidied = 0.0
         self._wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
@@ -107,11 +109,16 @@ class Spawner:
                 continue
             why = _read_and_close(jail.errors) or f"status {os.waitstatus_to_exitcode(status)}"
             self._ending.discard(jail.name)
-            self._dirty.add(jail.name)
-            self._tidy()
+            if not self._groups.destroy(jail.name):
+                self._dirty.add(jail.name)
             self._tell({"ended": jail.name, "why": why})
 
     def _tidy(self) -> None:
+        """What has to be tried again, now and then: hundreds of jails can be ending at once."""
+        now = time.monotonic()
+        if now < self._tidied + _RETRY_MS / 1000:
+            return
+        self._tidied = now
         for name in self._ending:
             self._groups.let_die(name)  # again: the engine may have been about to freeze it
         self._dirty = {name for name in self._dirty if not self._groups.destroy(name)}
