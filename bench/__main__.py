@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("main_job", "generation", "engine", "proxy", "gateway", "demo")
+NAMES = ("main_job", "generation", "engine", "density", "proxy", "gateway", "demo")
 
 
 def main() -> int:
