@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import pytest
 from e2b import AsyncSandbox, SandboxException
 
 from tests.fixtures.engine import RunningEngine
+from tests.fixtures.jails import jails_of, until
 
 
 @pytest.fixture
@@ -267,7 +269,7 @@ async def test_an_agent_that_stands_still_stalls_nobody_and_can_be_killed(
 ) -> None:
     mine = f"sandbox-{uuid.uuid4().hex}"
     await sandbox.commands.run(f"exec -a {mine} sleep 300", background=True)
-    agent = parent_of(engine, mine)
+    agent = await asyncio.to_thread(parent_of, engine, mine)
     os.kill(agent.pid, signal.SIGSTOP)
     waiting = [asyncio.ensure_future(sandbox.files.read("f")) for _ in range(20)]
     await answers(engine, neighbour)
@@ -280,10 +282,14 @@ async def test_an_agent_that_stands_still_stalls_nobody_and_can_be_killed(
 
 
 def parent_of(engine: RunningEngine, title: str) -> psutil.Process:
-    """The agent whose command has this title."""
-    for one in psutil.Process(engine.pid).children(recursive=True):
-        if title in one.cmdline():
-            found = one.parent()
-            assert found is not None
-            return found
-    raise LookupError(title)
+    """The agent whose command has this title, once the shell has become it."""
+    found: list[psutil.Process | None] = []
+
+    def appeared() -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found[:] = [one.parent() for one in jails_of(engine) if title in one.cmdline()]
+        return any(found)
+
+    until(appeared)
+    assert found[0] is not None
+    return found[0]
