@@ -14,6 +14,9 @@ from local.sandboxes.spawning import Spawning, Uids
 
 log = structlog.get_logger(__name__)
 
+# More of them at once would only make each of them slower, until none is ready in time.
+_BOOTS_AT_ONCE = 8
+
 
 class Jail:
     """Booted by ``Jailer``; ``ended`` is set when no process of it is left."""
@@ -60,9 +63,14 @@ class Jailer:
         self._spawning = spawning
         self._uids = uids
         self._boot_timeout = boot_timeout
+        self._turns = asyncio.Semaphore(_BOOTS_AT_ONCE)
 
     async def boot(self, name: str) -> Jail:
         """A jail whose agent answers; raises UnavailableError with the reason if there is none."""
+        async with self._turns:
+            return await self._boot(name)
+
+    async def _boot(self, name: str) -> Jail:
         jail = Jail(name)
         uid = self._uids.take()
         ours, theirs = socket.socketpair()
