@@ -73,7 +73,11 @@ class Jailer:
     async def _boot(self, name: str) -> Jail:
         jail = Jail(name)
         uid = self._uids.take()
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as exc:
+            self._uids.give_back(uid)
+            raise UnavailableError(f"the sandbox did not start: {exc.strerror}") from exc
 
         def ended(why: str) -> None:
             self._uids.give_back(uid)

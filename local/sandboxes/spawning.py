@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,6 +70,18 @@ class Uids:
             self._free.append(uid)
 
 
+@dataclass(frozen=True)
+class _Message:
+    """One that the socket has not taken yet; it owns its descriptors."""
+
+    data: bytes
+    descriptors: tuple[int, ...]
+
+    def drop(self) -> None:
+        for one in self.descriptors:
+            os.close(one)
+
+
 class Spawning:
     """A running spawner process."""
 
@@ -78,6 +90,7 @@ class Spawning:
         self._control = control
         self._starting: dict[str, asyncio.Future[int]] = {}
         self._ended: dict[str, Callable[[str], None]] = {}
+        self._outgoing: deque[_Message] = deque()
         self.groups = Cgroups({}, 0)
         self.lost = False
         self.on_lost: Callable[[], None] = lambda: None
@@ -116,22 +129,55 @@ class Spawning:
         self, sandbox: str, uid: int | None, control: socket.socket, ended: Callable[[str], None]
     ) -> int:
         """Start a jail around ``control``; answers its pid. ``ended`` is called once, with why."""
+        theirs = self._duplicate(control, ended)
         started = asyncio.get_running_loop().create_future()
         self._starting[sandbox] = started
         self._ended[sandbox] = ended
-        message = json.dumps({"do": "start", "sandbox": sandbox, "uid": uid}).encode()
         try:
-            socket.send_fds(self._control, [message], [control.fileno()])
+            self._post({"do": "start", "sandbox": sandbox, "uid": uid}, theirs)
             return int(await started)
-        except OSError as exc:
-            raise UnavailableError(f"the sandbox did not start: {exc}") from exc
         finally:
             self._starting.pop(sandbox, None)
 
     def end(self, pid: int) -> None:
         """Kill a jail; ``ended`` follows when nothing of it is left."""
-        with contextlib.suppress(OSError):
-            self._control.send(json.dumps({"do": "end", "pid": pid}).encode())
+        self._post({"do": "end", "pid": pid})
+
+    def _duplicate(self, control: socket.socket, ended: Callable[[str], None]) -> int:
+        """For a message, which is sent when there is room for it."""
+        why = "the spawner ended"
+        if self._serves:
+            try:
+                return os.dup(control.fileno())
+            except OSError as exc:
+                why = f"the engine has no descriptor left: {exc.strerror}"
+        ended(why)
+        raise UnavailableError(f"the sandbox did not start: {why}")
+
+    @property
+    def _serves(self) -> bool:
+        return self._control.fileno() >= 0
+
+    def _post(self, message: dict[str, Any], *descriptors: int) -> None:
+        """Send as soon as the socket takes it; then, or when it never will, close the descriptors."""
+        if self._serves:
+            self._outgoing.append(_Message(json.dumps(message).encode(), descriptors))
+            self._flush()
+
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._outgoing:
+            message = self._outgoing[0]
+            try:
+                socket.send_fds(self._control, [message.data], message.descriptors)
+            except BlockingIOError:  # hundreds begin or end at once: they are taken one by one
+                loop.add_writer(self._control.fileno(), self._flush)
+                return
+            except OSError:
+                self._lost()
+                return
+            self._outgoing.popleft().drop()
+        loop.remove_writer(self._control.fileno())
 
     def _receive(self) -> None:
         while True:
@@ -162,8 +208,19 @@ class Spawning:
         if ended is not None:
             ended(why)
 
+    def _hang_up(self) -> None:
+        if self._serves:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._control.fileno())
+            loop.remove_writer(self._control.fileno())
+            self._control.close()
+        while self._outgoing:
+            self._outgoing.popleft().drop()
+
     def _lost(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._control.fileno())
+        if self.lost:
+            return
+        self._hang_up()
         log.error("the spawner ended: no sandbox can be started any more")
         self.lost = True
         for sandbox in list(self._ended):
@@ -172,9 +229,7 @@ class Spawning:
 
     async def close(self) -> None:
         """Let the spawner end all jails and itself, and wait for it."""
-        with contextlib.suppress(OSError, ValueError):
-            asyncio.get_running_loop().remove_reader(self._control.fileno())
-        self._control.close()
+        self._hang_up()
         try:
             await asyncio.to_thread(self._process.wait, 10)
         except subprocess.TimeoutExpired:
