@@ -155,9 +155,11 @@ class AgentLink:
             for number, kind, count, fields in self._reader.feed(data):
                 given, self._arrived = self._arrived[:count], self._arrived[count:]
                 self._take(number, kind, fields, given)
+                if self.closed:
+                    return
             if len(self._arrived) > frames.MAX_FDS:
                 raise frames.BadFrameError("descriptors without a frame")
-        except (frames.BadFrameError, ValueError, IndexError) as exc:
+        except (frames.BadFrameError, ValueError, LookupError, ArithmeticError) as exc:
             self._fail(f"the agent broke the protocol: {exc}")
 
     def _take(self, number: int, kind: int, fields: list[bytes], given: list[int]) -> None:
@@ -173,15 +175,19 @@ class AgentLink:
             _close_all(given)
             waiting.add(fields)
             return
-        del self._waiting[number]
-        if waiting.future.done():
+        if kind == frames.ERROR:
             _close_all(given)
-        elif kind == frames.OK:
-            waiting.future.set_result(Answer(waiting.parts + fields, given))
+            code, message = (one.decode("utf-8", "replace") for one in fields)
+            waiting.fail(errors.from_agent(code, message))
+        elif kind != frames.OK:
+            _close_all(given)
+            raise frames.BadFrameError("an answer of no known kind")
+        elif waiting.future.done():
+            _close_all(given)
         else:
-            _close_all(given)
-            code, message = (one.decode("utf-8", "replace") for one in fields[:2])
-            waiting.future.set_exception(errors.from_agent(code, message))
+            waiting.future.set_result(Answer(waiting.parts + fields, given))
+        # Only now: of a broken protocol, who waits for this answer hears as well.
+        del self._waiting[number]
 
     def hung_up(self) -> bool:
         """Whether the other end is closed, also before the loop has come to see it."""
@@ -207,7 +213,8 @@ class AgentLink:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
-        _close_all(self._arrived)
+        arrived, self._arrived = self._arrived, []
+        _close_all(arrived)
         for _, descriptors in self._outgoing:
             _close_all(descriptors)
         self._outgoing.clear()

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from local.sandboxes import errors
 from local.sandboxes.agent import frames
 from local.sandboxes.agent_link import AgentLink
 from local.sandboxes.files import Files
+from local.sandboxes.processes import Processes
 
 
 class Peer:
@@ -24,6 +25,7 @@ class Peer:
     def __init__(self) -> None:
         ours, self.socket = socket.socketpair()
         self.events: list[list[bytes]] = []
+        self.hears: Callable[[list[bytes]], None] = lambda _: None
         self._event = asyncio.Event()
         self.lost = asyncio.Event()
         self.why = ""
@@ -32,6 +34,7 @@ class Peer:
     def _on_event(self, fields: list[bytes]) -> None:
         self.events.append(fields)
         self._event.set()
+        self.hears(fields)
 
     async def heard(self, count: int) -> None:
         """Wait for so many events in all."""
@@ -111,6 +114,47 @@ async def test_what_breaks_the_protocol_ends_the_jail(peer: Peer, said: bytes) -
         await asking
     with pytest.raises(errors.UnavailableError):
         await peer.link.ask("stat")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (frames.ERROR, []),
+        (frames.ERROR, [b"not_found"]),
+        (frames.ERROR, [b"not_found", b"no such thing", b"and more"]),
+        (frames.REQUEST, [b"not_found", b"no such thing"]),
+        (200, [b"not_found", b"no such thing"]),
+    ],
+)
+async def test_who_is_answered_what_is_no_answer_hears_at_once(
+    peer: Peer, kind: int, fields: list[bytes]
+) -> None:
+    asking = asyncio.create_task(peer.link.ask("stat"))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, kind, fields))
+    with pytest.raises(errors.UnavailableError, match="has ended"):
+        await asyncio.wait_for(asking, 10)
+    assert "protocol" in peer.why
+
+
+@pytest.mark.parametrize("status", [b"9" * 30, b"-1", b"127", b"x", b""])
+async def test_an_end_that_is_none_ends_the_jail(peer: Peer, status: bytes) -> None:
+    processes = Processes(peer.link, lambda _: {})
+    peer.hears = lambda fields: processes.hear_exit(int(fields[1]), int(fields[2]))
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: unhandled.append(what))
+    peer.say(frames.frame(0, frames.EVENT, [b"exit", b"7", status]))
+    await asyncio.wait_for(peer.lost.wait(), 10)
+    assert "protocol" in peer.why
+    assert unhandled == []
+
+
+async def test_nothing_is_heard_of_a_link_after_its_end(peer: Peer) -> None:
+    peer.hears = lambda _: peer.link.close()
+    peer.say(frames.frame(0, frames.EVENT, [b"ready"]) * 3)
+    await peer.heard(1)
+    await asyncio.sleep(0)
+    assert len(peer.events) == 1
 
 
 async def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
