@@ -9,7 +9,7 @@ import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from local.sandboxes import errors
+from local.sandboxes import errors, filesystems
 from local.sandboxes.agent import frames
 from local.sandboxes.agent_link import AgentLink, Answer
 
@@ -53,7 +53,7 @@ class Files:
     @contextlib.asynccontextmanager
     async def reading(self, user: str, path: str) -> AsyncIterator[OpenFile]:
         """A regular file, open for reading."""
-        answer = await self._link.ask("read", user, path)
+        answer = await self._link.ask("read", user, path, takes=1)
         with _checked(answer) as descriptor, self._transfer():
             resolved, size, modified = answer.fields
             yield OpenFile(_text(resolved), descriptor, int(size), int(modified))
@@ -61,7 +61,7 @@ class Files:
     @contextlib.asynccontextmanager
     async def writing(self, user: str, path: str) -> AsyncIterator[OpenFile]:
         """A regular file, made if need be with its directories, emptied and open for writing."""
-        answer = await self._link.ask("write", user, path)
+        answer = await self._link.ask("write", user, path, takes=1)
         with _checked(answer) as descriptor, self._transfer():
             yield OpenFile(_text(answer.fields[0]), descriptor)
 
@@ -116,10 +116,10 @@ class Files:
 def _checked(answer: Answer) -> Iterator[int]:
     """The one descriptor of an answer: it comes from inside a jail, so it is looked at first."""
     try:
-        if len(answer.descriptors) != 1:
-            raise errors.InternalError("the agent answered without a file")
         if not stat.S_ISREG(os.fstat(answer.descriptors[0]).st_mode):
             raise errors.InternalError("the agent answered with something that is no file")
+        if not filesystems.holds_plain_data(answer.descriptors[0]):
+            raise errors.InternalError("the agent answered with a file of the kernel's")
         yield answer.descriptors[0]
     finally:
         for one in answer.descriptors:

@@ -14,6 +14,7 @@ Answer = tuple[list[bytes], list[int]]
 
 # Opening must never wait: for a pipe's other end, nor for the holder of a lease.
 _NEVER_BLOCK = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_KERNEL_BYTES = 1024 * 1024
 
 
 def read(user: str, path: str) -> Answer:
@@ -26,6 +27,9 @@ def read(user: str, path: str) -> Answer:
     except OSError as exc:
         raise errors.from_os_error(exc, f"error opening file '{path}'") from None
     info = _regular(descriptor, path)
+    if _of_the_kernel(info):
+        descriptor = _copied(descriptor, path)
+        info = os.fstat(descriptor)
     return [os.fsencode(path), b"%d" % info.st_size, b"%d" % info.st_mtime_ns], [descriptor]
 
 
@@ -35,7 +39,11 @@ def write(user: str, path: str) -> Answer:
     paths.ensure_parents(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BLOCK, 0o644)
-        _regular(descriptor, path)
+        if _of_the_kernel(_regular(descriptor, path)):
+            os.close(descriptor)
+            raise errors.AgentError(
+                errors.DENIED, f"path '{path}' is the kernel's: write to it with a command"
+            )
         os.ftruncate(descriptor, 0)
     except IsADirectoryError:
         raise errors.AgentError(errors.INVALID, f"path is a directory: {path}") from None
@@ -139,6 +147,37 @@ def _remove_tree(path: str) -> None:
         else:
             os.rmdir(directory)
             stack.pop()
+
+
+def _of_the_kernel(info: os.stat_result) -> bool:
+    """Whether a file is of /proc: what it says and does depends on who reads and writes it."""
+    return info.st_dev == os.stat("/proc").st_dev
+
+
+def _copied(source: int, path: str) -> int:
+    """A file in memory with what ``source`` says to this process; closes ``source``."""
+    try:
+        parts, size = [], 0
+        while part := os.read(source, _KERNEL_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > _KERNEL_BYTES:
+                raise errors.AgentError(
+                    errors.EXHAUSTED,
+                    f"path '{path}' is the kernel's and longer than {_KERNEL_BYTES} bytes",
+                )
+        copy = os.memfd_create("copy")
+    except OSError as exc:
+        raise errors.from_os_error(exc, f"error reading file '{path}'") from None
+    finally:
+        os.close(source)
+    try:
+        for part in parts:
+            os.write(copy, part)
+    except OSError as exc:
+        os.close(copy)
+        raise errors.from_os_error(exc, f"error reading file '{path}'") from None
+    return copy
 
 
 def _regular(descriptor: int, path: str) -> os.stat_result:
