@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_ONE_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+_ONE_RANGE = re.compile(r"^bytes=([0-9]{0,19})-([0-9]{0,19})$")
 
 
 def requested_range(asked: str, size: int) -> tuple[int, int, int]:

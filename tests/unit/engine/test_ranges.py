@@ -22,6 +22,9 @@ from local.sandboxes.envd.ranges import requested_range
         ("bytes=0-1,3-4", (0, 10, 200)),
         ("bytes=-", (0, 10, 200)),
         ("lines=0-1", (0, 10, 200)),
+        ("bytes=0-" + "9" * 19, (0, 10, 206)),
+        ("bytes=0-" + "9" * 5000, (0, 10, 200)),
+        ("bytes=" + "9" * 5000 + "-", (0, 10, 200)),
     ],
 )
 def test_a_single_range_is_answered_and_anything_else_is_the_whole(
