@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mimetypes
 import os
 import zlib
@@ -28,6 +29,7 @@ from local.sandboxes.routing import signature_expired, signature_fits
 from local.sandboxes.sandbox import Sandbox
 
 _CHUNK = 256 * 1024
+_MOST_COMPRESSED = 64 * 1024 * 1024  # bytes; larger files go as they are
 _STATUSES: dict[type[errors.EngineError], int] = {
     errors.InvalidError: 400,
     errors.UnauthenticatedError: 401,
@@ -97,7 +99,8 @@ async def _download(
         kind = mimetypes.guess_type(file.path)[0] or "application/octet-stream"
         headers: Headers = [(b"content-type", kind.encode()), (b"vary", b"Accept-Encoding")]
         # Everybody accepts gzip by habit; on one machine it only pays who asks for nothing else.
-        if header(scope, b"accept-encoding").strip().lower() == "gzip":
+        only_gzip = header(scope, b"accept-encoding").strip().lower() == "gzip"
+        if only_gzip and file.size <= _MOST_COMPRESSED:
             await _send_compressed(send, file, headers)
         else:
             await _send_plain(send, file, headers, header(scope, b"range"))
@@ -116,7 +119,7 @@ async def _send_plain(send: Send, file: OpenFile, headers: Headers, asked: str) 
         if not part:
             return  # it was shortened meanwhile: the missing bytes tell the client
         start += len(part)
-        await send({"type": "http.response.body", "body": part, "more_body": True})
+        await _send_part(send, part)
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -125,11 +128,16 @@ async def _send_compressed(send: Send, file: OpenFile, headers: Headers) -> None
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     compressor = zlib.compressobj(level=1, wbits=31)
     at = 0
-    while part := os.pread(file.descriptor, _CHUNK, at):
+    # No further than it went at the start: it may grow faster than it is sent.
+    while part := os.pread(file.descriptor, min(_CHUNK, file.size - at), at):
         at += len(part)
-        body = compressor.compress(part)
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await _send_part(send, compressor.compress(part))
     await send({"type": "http.response.body", "body": compressor.flush()})
+
+
+async def _send_part(send: Send, part: bytes) -> None:
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+    await asyncio.sleep(0)  # a send to a client that keeps up, or of nothing, does not wait
 
 
 async def _upload(
