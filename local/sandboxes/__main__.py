@@ -45,7 +45,8 @@ def main() -> int:
         settings = Settings()
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        name = "LOCAL_SANDBOXES_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        name = "LOCAL_SANDBOXES_" + name.removeprefix("LOCAL_SANDBOXES_")
         sys.stderr.write(f"{name}: {first['msg']}\n")
         return 2
     logs.configure("local-sandboxes", settings.log_format, settings.log_level)

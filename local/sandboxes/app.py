@@ -68,7 +68,10 @@ async def build(settings: Settings, port: int) -> Running:
     name = hashlib.sha256(str(settings.data_dir.resolve()).encode()).hexdigest()[:12]
     limits = Limits(settings.memory_mb * _MB, settings.disk_mb * _MB, settings.pids, settings.cpus)
     plan = Plan(f"sandboxes-{name}", bwrap, python, limits, seccomp.program(), bundle.build(python))
-    spawning = await Spawning.begin(plan)
+    try:
+        spawning = await Spawning.begin(plan)
+    except (EngineError, OSError, TimeoutError) as exc:
+        raise preflight.UnfitError(f"the spawner did not start: {exc or 'no answer'}") from exc
     jailer = Jailer(spawning, _uids(name), settings.boot_timeout)
     try:
         await _try(jailer)
@@ -117,7 +120,7 @@ def _engine(
 def _emptied(folder: Path) -> Path:
     """A folder of our own, without what an engine that was killed left there."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    for path in folder.iterdir():
+    for path in folder.glob("*.tar"):
         path.unlink()
     return folder
 
@@ -146,8 +149,13 @@ def _uids(name: str) -> Uids:
 
 def _lock(data_dir: Path) -> int:
     """One engine a data directory: a second would clear the first one's jails away."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise preflight.UnfitError(
+            f"cannot write to {data_dir}: {exc.strerror}: set LOCAL_SANDBOXES_DATA_DIR"
+        ) from exc
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:

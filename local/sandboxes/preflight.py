@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
 _OLDEST = "3.9"
+_OLDEST_BWRAP = (0, 8)
 
 # The top of the range that neither distributions nor container tools hand out.
 _PREFERRED_UID = 1_879_048_192
@@ -30,14 +31,25 @@ def require_linux() -> None:
 
 
 def find_bwrap(name: str) -> str:
-    """The absolute path of bubblewrap."""
+    """The absolute path of bubblewrap, if it is new enough."""
     found = shutil.which(name)
     if found is None:
         raise UnfitError(
             f"bubblewrap ({name}) is not installed: run `apt-get install bubblewrap` "
             "(Fedora: `dnf install bubblewrap`, Alpine: `apk add bubblewrap`), or set E2B_API_KEY"
         )
-    return str(Path(found).absolute())
+    path = str(Path(found).absolute())
+    version = bwrap_version(path)
+    if version[:1].isdigit() and _numbers(version) < _OLDEST_BWRAP:
+        raise UnfitError(
+            f"bubblewrap {version} is too old: the jails need "
+            f"{'.'.join(str(one) for one in _OLDEST_BWRAP)} or later"
+        )
+    return path
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(one) for one in version.split(".") if one.isdigit())
 
 
 def find_python(wanted: str) -> str:

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     api_key: str = Field(default="", description="The only key accepted; empty accepts any key.")
 
     memory_mb: int = Field(default=512, ge=64, description="Memory of one sandbox.")
-    disk_mb: int = Field(default=256, ge=16, description="All that one sandbox can write.")
+    disk_mb: int = Field(default=256, ge=16, description="Disk of one sandbox, beside 64 MB of shared memory.")
     pids: int = Field(default=256, ge=16, description="Processes and threads of one sandbox.")
     cpus: float = Field(default=1.0, gt=0, description="CPU cores of one sandbox.")
     max_sandboxes: int = Field(default=200, ge=1, description="Sandboxes at once, paused included.")
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("LOCAL_SANDBOXES_LOG_FORMAT", "LOG_FORMAT"),
         description="Log lines; also read from LOG_FORMAT.",
     )
-    log_level: str = Field(
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info",
         validation_alias=AliasChoices("LOCAL_SANDBOXES_LOG_LEVEL", "LOG_LEVEL"),
         description="debug, info, warning or error; also read from LOG_LEVEL.",

@@ -6,6 +6,7 @@ becomes ``/home/user/app.py``. The template ``base`` is always there, with nothi
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 import tomllib
@@ -15,11 +16,11 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from local.sandboxes.spawner.jail import MOUNTED
+
 BASE = "base"
 _FILE, _ROOT = "template.toml", "root"
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
-# What a jail mounts or makes itself: a template can't put anything there.
-_RESERVED = frozenset(["bin", "dev", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"])
 
 
 class TemplateError(Exception):
@@ -97,7 +98,7 @@ def _load_one(folder: Path, packed: Path) -> Template:
     try:
         with (folder / _FILE).open("rb") as source:
             read = _File.model_validate(tomllib.load(source))
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise TemplateError(f"{folder / _FILE}: {exc}") from exc
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
@@ -105,17 +106,20 @@ def _load_one(folder: Path, packed: Path) -> Template:
         raise TemplateError(f"{folder / _FILE}: {field}: {first['msg']}") from exc
     tree = packed / f"{folder.name}.tar" if (folder / _ROOT).is_dir() else None
     if tree is not None:
-        with tree.open("wb") as target:
-            _pack(folder / _ROOT, target)
+        try:
+            with tree.open("wb") as target:
+                _pack(folder / _ROOT, target)
+        except OSError as exc:
+            raise TemplateError(f"cannot pack {folder / _ROOT}: {exc}") from exc
     return Template(folder.name, read.start, tree, read.pool)
 
 
 def _pack(root: Path, target: BinaryIO) -> None:
     """A tar archive of ``root``: modes and links are kept, owners are not."""
     children = sorted(root.iterdir())
-    for child in children:
-        if child.name in _RESERVED:
-            raise TemplateError(f"{child}: a template can't put files into /{child.name}")
+    for mounted in MOUNTED:
+        if os.path.lexists(root / mounted):
+            raise TemplateError(f"{root / mounted}: a template can't put files into /{mounted}")
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for child in children:
             archive.add(child, arcname=f"./{child.name}", filter=_anonymous)

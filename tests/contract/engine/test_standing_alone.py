@@ -63,6 +63,10 @@ def test_where_jails_are_forbidden_it_says_why(tmp_path: Path) -> None:
         ({"LOCAL_SANDBOXES_PORT": "99999"}, "LOCAL_SANDBOXES_PORT"),
         ({"LOCAL_SANDBOXES_MEMORY_MB": "lots"}, "LOCAL_SANDBOXES_MEMORY_MB"),
         ({"LOCAL_SANDBOXES_PYTHON": "/opt/none"}, "LOCAL_SANDBOXES_PYTHON"),
+        ({"LOCAL_SANDBOXES_DATA_DIR": "/proc/nothing/here"}, "LOCAL_SANDBOXES_DATA_DIR"),
+        ({"LOCAL_SANDBOXES_LOG_LEVEL": "loud"}, "LOCAL_SANDBOXES_LOG_LEVEL: "),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: "),
+        ({"LOCAL_SANDBOXES_TEMPLATES_DIR": "/nothing/here"}, "/nothing/here"),
     ],
 )
 def test_a_bad_setting_is_named(tmp_path: Path, variables: dict[str, str], named: str) -> None:
@@ -70,6 +74,15 @@ def test_a_bad_setting_is_named(tmp_path: Path, variables: dict[str, str], named
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_old_bubblewrap_is_named_with_the_version_that_is_needed(tmp_path: Path) -> None:
+    old = tmp_path / "bwrap"
+    old.write_text("#!/bin/sh\necho bubblewrap 0.6.2\n")
+    old.chmod(0o755)
+    done = run_engine(tmp_path, LOCAL_SANDBOXES_PORT="0", LOCAL_SANDBOXES_BWRAP=str(old))
+    assert done.returncode == 2
+    assert "bubblewrap 0.6.2 is too old: the jails need 0.8 or later" in done.stderr
 
 
 def test_a_port_in_use_and_a_data_directory_in_use_are_named(
