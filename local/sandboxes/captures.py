@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from local.sandboxes import trees
+from local.sandboxes import errors, trees
 from local.sandboxes.machine import Machine
 from local.sandboxes.spawner.cgroups import Cgroups
 from local.sandboxes.spawner.monitor import first_process
@@ -30,9 +29,11 @@ class Captures:
             with machine.processes.still():
                 async with self._held(machine):
                     await trees.capture(machine.processes, target, self._limit)
+        except OSError as exc:
+            _remove(target)
+            raise errors.InternalError(f"cannot copy the sandbox's files: {exc.strerror}") from exc
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(target)  # noqa: PTH108 -- a system call that does not wait
+            _remove(target)
             raise
 
     @contextlib.asynccontextmanager
@@ -45,3 +46,8 @@ class Captures:
             yield
         finally:
             await asyncio.shield(asyncio.to_thread(self._groups.release, jail.name))
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

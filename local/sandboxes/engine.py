@@ -67,6 +67,7 @@ class Engine:
         self._parts = parts
         self._sandboxes: dict[str, Sandbox] = {}
         self._starting = 0
+        self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.caps = caps
 
@@ -116,8 +117,7 @@ class Engine:
         sandbox = self.get(sandbox_id)
         if sandbox.wakes:
             paused = sandbox.state is State.PAUSED
-            seconds = sandbox.order.timeout if paused else sandbox.seconds_left
-            await self._parts.pauses.resume(sandbox, seconds)
+            await self._resume(sandbox, sandbox.order.timeout if paused else None)
         return self.running(sandbox_id)
 
     def all(self) -> list[Sandbox]:
@@ -134,6 +134,7 @@ class Engine:
         if sandbox.state is State.PAUSED:
             raise errors.ConflictError(f"Sandbox {sandbox_id} is paused: connect to it first")
         sandbox.set_timeout(seconds)
+        self._keep_note(sandbox)
 
     def refresh(self, sandbox_id: str, seconds: int) -> None:
         """Let a sandbox live at least ``seconds`` from now."""
@@ -151,7 +152,7 @@ class Engine:
         sandbox = self.get(sandbox_id)
         paused = sandbox.state is State.PAUSED
         left = 0.0 if paused else sandbox.seconds_left
-        resumed = await self._parts.pauses.resume(sandbox, max(seconds, left), reboot=reboot)
+        resumed = await self._resume(sandbox, max(seconds, left), reboot=reboot)
         if not resumed and seconds > sandbox.seconds_left:
             sandbox.set_timeout(seconds)
         return sandbox, resumed and paused
@@ -165,12 +166,17 @@ class Engine:
 
     async def snapshot(self, sandbox_id: str, name: str = "") -> Snapshot:
         """Keep a sandbox's files, to make others from; it runs on. Raises ConflictError for a paused one."""
+        if split(name)[0] in self._parts.pools:
+            raise errors.InvalidError(f"name: '{name}' is a template of this engine's")
         sandbox = await self._used(sandbox_id)
+        snapshots = self._parts.snapshots
         async with sandbox.changing:
-            machine = _unpaused(sandbox)
-            planned = self._parts.snapshots.plan(sandbox_id, sandbox.template.name, name)
-            await self._parts.captures.capture(machine, self._parts.snapshots.tree(planned))
-            self._parts.snapshots.put(planned)
+            with (
+                _told_when_gone(sandbox),
+                snapshots.making(sandbox_id, sandbox.template.name, name) as planned,
+            ):
+                await self._parts.captures.capture(_unpaused(sandbox), snapshots.tree(planned))
+                snapshots.put(planned)
         sandbox.note(f"copied to snapshot {planned.snapshot_id}")
         log.info("snapshot made", sandbox=sandbox_id, snapshot=planned.snapshot_id)
         return planned
@@ -204,7 +210,8 @@ class Engine:
         tree = self._parts.copies / f"{new_id('c')}.tar"
         try:
             async with sandbox.changing:
-                await self._parts.captures.capture(_unpaused(sandbox), tree)
+                with _told_when_gone(sandbox):
+                    await self._parts.captures.capture(_unpaused(sandbox), tree)
             order = replace(sandbox.order, timeout=seconds)
             forks = [self._fork_one(sandbox, order, tree) for _ in range(count)]
             return await asyncio.gather(*forks)
@@ -220,6 +227,9 @@ class Engine:
                 return self._begin(order, machine)
         except errors.EngineError as exc:
             return exc
+        except Exception:
+            log.exception("a fork failed", sandbox=source.sandbox_id)
+            return errors.InternalError("the fork could not be made")
 
     def kill(self, sandbox_id: str) -> None:
         """End a sandbox. It is unknown at once; its processes are gone a moment later."""
@@ -234,6 +244,7 @@ class Engine:
 
     async def close(self) -> None:
         """Put to disk what can be, end everything, and wait until nothing of it is left."""
+        self._closing = True  # from now on nothing begins that would only be lost
         await self._parts.pauses.keep_all(self.all(), self.caps.keep_seconds)
         for sandbox in self.all():
             if sandbox.machine is not None:
@@ -243,7 +254,8 @@ class Engine:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        """Room for one more while it is being made; raises ExhaustedError."""
+        """Room for one more while it is being made; raises ExhaustedError, UnavailableError."""
+        self._check_open()
         if len(self._sandboxes) + self._starting >= self.caps.max_sandboxes:
             raise errors.ExhaustedError(
                 f"this engine runs at most {self.caps.max_sandboxes} sandboxes at once"
@@ -293,8 +305,26 @@ class Engine:
         """A sandbox for a call that needs it as it was before the engine's last stop."""
         sandbox = self.get(sandbox_id)
         if sandbox.state is State.RUNNING and sandbox.machine is None:
-            await self._parts.pauses.resume(sandbox, sandbox.seconds_left)
+            await self._resume(sandbox, None)
         return sandbox
+
+    async def _resume(
+        self, sandbox: Sandbox, seconds: float | None, *, reboot: bool = False
+    ) -> bool:
+        self._check_open()
+        return await self._parts.pauses.resume(sandbox, seconds, reboot=reboot)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise errors.UnavailableError("the engine stops")
+
+    def _keep_note(self, sandbox: Sandbox) -> None:
+        """What lies on the disk is to be taken up by the next engine as it is now."""
+        if sandbox.machine is None and not sandbox.gone.is_set():
+            runs = sandbox.state is State.RUNNING
+            ends = runs and sandbox.order.on_timeout is OnTimeout.KILL
+            ends_at = time.time() + sandbox.seconds_left if ends else None
+            self._parts.parking.put(sandbox, interrupted=runs, ends_at=ends_at)
 
     def _check_timeout(self, seconds: int) -> None:
         if seconds < 0:
@@ -311,15 +341,23 @@ class Engine:
             self._in_background(self._pause_at_its_end(sandbox))
         else:
             sandbox.paused("")  # its files are on the disk already
+            self._keep_note(sandbox)
 
     async def _pause_at_its_end(self, sandbox: Sandbox) -> None:
-        try:
-            await self._parts.pauses.pause(sandbox, memory=sandbox.order.pause_memory)
-        except errors.ConflictError:
-            return  # somebody else was faster
-        except errors.EngineError as exc:
-            log.warning("cannot pause", sandbox=sandbox.sandbox_id, why=exc.message)
-            self._end(sandbox, "expired")
+        """The way that was asked for, else the other one: it is to be kept if there is a way."""
+        memory = sandbox.order.pause_memory
+        for way in (memory, not memory):
+            try:
+                await self._parts.pauses.pause(sandbox, memory=way, at_its_end=way is memory)
+            except (errors.ConflictError, errors.SandboxNotFoundError):
+                return  # somebody else was faster
+            except errors.EngineError as exc:
+                log.warning("cannot pause", sandbox=sandbox.sandbox_id, memory=way, why=exc.message)
+            except Exception:
+                log.exception("cannot pause", sandbox=sandbox.sandbox_id, memory=way)
+            else:
+                return
+        self._end(sandbox, "expired")
 
     def _lost(self, sandbox: Sandbox, why: str) -> None:
         """Its jail ended by itself."""
@@ -351,3 +389,14 @@ def _unpaused(sandbox: Sandbox) -> Machine:
     if sandbox.state is State.PAUSED:
         raise errors.ConflictError(f"Sandbox {sandbox.sandbox_id} is paused: connect to it first")
     return sandbox.running
+
+
+@contextlib.contextmanager
+def _told_when_gone(sandbox: Sandbox) -> Iterator[None]:
+    """What fails because the sandbox was killed meanwhile fails with that."""
+    try:
+        yield
+    except errors.EngineError as exc:
+        if sandbox.gone.is_set():
+            raise errors.SandboxNotFoundError(sandbox.sandbox_id) from exc
+        raise

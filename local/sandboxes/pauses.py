@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 _PAUSED = "the sandbox was paused"
 _PARKED_AT_ONCE = 4
+# What could not be put away in its last moment runs a little longer: somebody has to decide about it.
+_GRACE_SECONDS = 5.0
+_TIMER_SECONDS = 0.1  # by so little a timer may be early
 
 
 class Pauses:
@@ -33,12 +36,15 @@ class Pauses:
         self._captures = captures
         self._parking = parking
 
-    async def pause(self, sandbox: Sandbox, *, memory: bool) -> None:
+    async def pause(self, sandbox: Sandbox, *, memory: bool, at_its_end: bool = False) -> None:
         """Stop a sandbox until somebody connects to it.
 
-        Raises ConflictError when it is paused, UnsupportedError where the kernel can't freeze.
+        ``at_its_end``: not if it has got more time meanwhile. Raises ConflictError when it is paused,
+        UnsupportedError where the kernel can't freeze.
         """
         async with sandbox.changing:
+            if at_its_end and sandbox.seconds_left > _TIMER_SECONDS:
+                return
             if sandbox.state is State.PAUSED:
                 raise errors.ConflictError(f"Sandbox {sandbox.sandbox_id} is already paused")
             if memory:
@@ -47,8 +53,10 @@ class Pauses:
                 await self._park(sandbox, sandbox.running)
         log.info("sandbox paused", sandbox=sandbox.sandbox_id, memory=memory)
 
-    async def resume(self, sandbox: Sandbox, seconds: float, *, reboot: bool = False) -> bool:
-        """Run a sandbox again for so many seconds; False for one that runs.
+    async def resume(
+        self, sandbox: Sandbox, seconds: float | None, *, reboot: bool = False
+    ) -> bool:
+        """Run a sandbox again for so many seconds, None for what it has left; False for one that runs.
 
         ``reboot``: from its files alone, though its memory was kept. Raises what making a machine does.
         """
@@ -62,10 +70,10 @@ class Pauses:
                 if reboot:
                     await self._park(sandbox, sandbox.machine)
             if sandbox.machine is not None:
-                sandbox.resumed(seconds)
+                sandbox.resumed(sandbox.seconds_left if seconds is None else seconds)
             else:
                 await self._boot(sandbox, seconds)
-        log.info("sandbox resumed", sandbox=sandbox.sandbox_id, timeout=seconds)
+        log.info("sandbox resumed", sandbox=sandbox.sandbox_id, timeout=sandbox.seconds_left)
         return True
 
     async def keep_all(self, sandboxes: list[Sandbox], seconds: float) -> None:
@@ -77,8 +85,7 @@ class Pauses:
                 if sandbox.machine is not None and not sandbox.gone.is_set():
                     await self._keep(sandbox, sandbox.machine)
 
-        living = [one for one in sandboxes if one.machine is not None]
-        tasks = {asyncio.create_task(keep(one)): one for one in living if seconds > 0}
+        tasks = {asyncio.create_task(keep(one)): one for one in sandboxes if seconds > 0}
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=seconds)
@@ -125,7 +132,7 @@ class Pauses:
         except BaseException:
             self._parking.drop(sandbox.sandbox_id)
             if not sandbox.gone.is_set():
-                self._run_on(sandbox, machine, left if ran else None)
+                self._run_on(sandbox, machine, max(left, _GRACE_SECONDS) if ran else None)
             raise
         sandbox.machine = None
         await asyncio.shield(self._machines.end(machine, _PAUSED))
@@ -136,13 +143,15 @@ class Pauses:
         else:
             self._groups.freeze(machine.jail.name, frozen=True)
 
-    async def _boot(self, sandbox: Sandbox, seconds: float) -> None:
+    async def _boot(self, sandbox: Sandbox, seconds: float | None) -> None:
         """From the disk into a machine of its own."""
         tree = self._parking.tree(sandbox.sandbox_id)
         machine = await self._machines.make(sandbox.template, sandbox.sandbox_id, tree, sandbox.log)
         if sandbox.gone.is_set():
             await self._machines.end(machine, _PAUSED)
             raise errors.SandboxNotFoundError(sandbox.sandbox_id)
-        sandbox.begin(machine, seconds)
+        if machine.jail.ended.is_set():
+            raise errors.UnavailableError("the sandbox ended as soon as it was resumed")
+        sandbox.begin(machine, sandbox.seconds_left if seconds is None else seconds)
         # What the sandbox does from here on is not in those files: they are not to come back.
         self._parking.drop(sandbox.sandbox_id)

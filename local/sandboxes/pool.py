@@ -63,6 +63,9 @@ class Pool:
             except EngineError as exc:
                 log.warning("cannot warm a sandbox", template=self.template.name, why=exc.message)
                 delay = _AFTER_FAILURE_SECONDS
+            except Exception:
+                log.exception("cannot warm a sandbox", template=self.template.name)
+                delay = _AFTER_FAILURE_SECONDS
             else:
                 delay = 0
                 machine.jail.on_ended = self._lost
@@ -95,4 +98,4 @@ class Pool:
                 await self._filling
         while self._warm:
             self._discard(self._warm.pop())
-        await asyncio.gather(*self._endings)
+        await asyncio.gather(*self._endings, return_exceptions=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from local.sandboxes.errors import InternalError
+
 log = structlog.get_logger(__name__)
 
 
@@ -28,12 +30,15 @@ class Records:
         return self._folder / f"{name}.tar"
 
     def put(self, name: str, value: dict[str, Any]) -> None:
-        """Write a record whose tree is there already."""
+        """Write a record whose tree is there already; raises InternalError."""
         path = self._folder / f"{name}.json"
         new = path.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(value))
-        new.replace(path)
+        try:
+            new.touch(mode=0o600)
+            new.write_text(json.dumps(value))
+            new.replace(path)
+        except OSError as exc:
+            raise InternalError(f"the engine cannot keep a record: {exc.strerror}") from exc
 
     def drop(self, name: str) -> None:
         """Remove a record and its tree; one that is not there is none."""
@@ -42,7 +47,7 @@ class Records:
                 path.unlink()
 
     def load(self) -> dict[str, dict[str, Any]]:
-        """Every whole record; what is left of others is removed."""
+        """Every whole record. What was never one is removed; one that can't be read is left alone."""
         found: dict[str, dict[str, Any]] = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
@@ -50,7 +55,7 @@ class Records:
                     found[path.stem] = json.loads(path.read_text())
             except (OSError, ValueError) as exc:
                 log.warning("unreadable record", path=str(path), why=str(exc))
-        for path in self._folder.iterdir():
-            if path.stem not in found:
+        for path in (*self._folder.glob("*.tar"), *self._folder.glob("*.new")):
+            if path.suffix == ".new" or not path.with_suffix(".json").exists():
                 path.unlink(missing_ok=True)
         return found

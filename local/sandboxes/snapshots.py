@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
 
 from local.sandboxes import errors
 from local.sandboxes.model import new_id
 from local.sandboxes.records import Records
+
+log = structlog.get_logger(__name__)
 
 NAMESPACE = "local"
 DEFAULT_TAG = "default"
@@ -39,22 +47,35 @@ class Snapshot:
         return [f"{NAMESPACE}/{self.alias}:{self.tag}"] if self.alias else []
 
 
+_FORM = TypeAdapter(Snapshot)
+
+
 class Snapshots:
     """The snapshots of one engine; ``limit`` is how many it keeps."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._records = Records(folder)
         self._limit = limit
-        self._all = {key: Snapshot(**value) for key, value in self._records.load().items()}
+        self._planned: set[str] = set()
+        self._all = dict(_readable(self._records.load()))
 
-    def plan(self, sandbox_id: str, template: str, name: str) -> Snapshot:
-        """A snapshot to be made, and checked already; raises InvalidError, ExhaustedError."""
+    @contextlib.contextmanager
+    def making(self, sandbox_id: str, template: str, name: str) -> Iterator[Snapshot]:
+        """A snapshot to be made within, and checked already; raises InvalidError, ExhaustedError."""
+        planned = self._plan(sandbox_id, template, name)
+        self._planned.add(planned.key)
+        try:
+            yield planned
+        finally:
+            self._planned.discard(planned.key)
+
+    def _plan(self, sandbox_id: str, template: str, name: str) -> Snapshot:
         alias, tag = split(name) if name else ("", DEFAULT_TAG)
         if alias and not _NAME.match(alias):
             raise errors.InvalidError("name: has up to 128 small letters, digits, - and _")
         if not _TAG.match(tag):
             raise errors.InvalidError("name: its tag has up to 128 letters, digits, -, _ and .")
-        if self._find(alias, tag) is None and len(self._all) >= self._limit:
+        if self._find(alias, tag) is None and len(self._all) + len(self._planned) >= self._limit:
             raise errors.ExhaustedError(
                 f"this engine keeps at most {self._limit} snapshots: delete some first"
             )
@@ -107,6 +128,14 @@ class Snapshots:
     def _drop(self, snapshot: Snapshot) -> None:
         self._all.pop(snapshot.key, None)
         self._records.drop(snapshot.key)
+
+
+def _readable(records: dict[str, dict[str, Any]]) -> Iterator[tuple[str, Snapshot]]:
+    for key, value in records.items():
+        try:
+            yield key, _FORM.validate_python(value)
+        except ValidationError as exc:
+            log.warning("unreadable record of a snapshot", snapshot=key, why=str(exc))
 
 
 def split(reference: str) -> tuple[str, str]:

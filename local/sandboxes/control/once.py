@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from local.sandboxes import errors
 from local.sandboxes.engine import Engine
 from local.sandboxes.model import Order
 from local.sandboxes.sandbox import Sandbox
@@ -28,8 +27,9 @@ class CreateOnce:
         try:
             # Shielded: a client that gives up and retries must find what it asked for.
             sandbox = await asyncio.shield(task)
-        except errors.EngineError:
-            self._forget(key, task)
+        except BaseException:
+            if task.done():
+                self._forget(key, task)
             raise
         if sandbox.gone.is_set():
             self._forget(key, task)

@@ -42,7 +42,7 @@ def page(
 
 def _limit(query: dict[str, list[str]]) -> int:
     text = query.get("limit", [str(MAX_PAGE)])[0]
-    if not text.isdigit() or not 1 <= int(text) <= MAX_PAGE:
+    if not (text.isascii() and text.isdigit() and len(text) < 6) or not 1 <= int(text) <= MAX_PAGE:
         raise InvalidError(f"limit: must be from 1 to {MAX_PAGE}")
     return int(text)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from urllib.parse import parse_qs
 
+import structlog
+
 from local.sandboxes import errors
 from local.sandboxes.asgi import (
     ClientGoneError,
@@ -22,6 +24,8 @@ from local.sandboxes.control.logs import Logs
 from local.sandboxes.control.names import is_own
 from local.sandboxes.control.statuses import status_of
 from local.sandboxes.engine import Engine
+
+log = structlog.get_logger(__name__)
 
 _MAX_BODY = 1024 * 1024
 _NOT_OFFERED = ("/templates", "/v2/templates", "/v3/templates", "/volumes", "/secrets", "/teams")
@@ -51,6 +55,9 @@ class ControlPlane:
         except errors.EngineError as exc:
             status = status_of(exc)
             reply = Answer(status, {"code": status, "message": exc.message})
+        except Exception:
+            log.exception("a call failed", method=scope["method"], path=scope["path"])
+            reply = Answer(500, {"code": 500, "message": "the engine failed: its log says why"})
         if reply.value is None:
             await send({"type": "http.response.start", "status": reply.status, "headers": []})
             await send({"type": "http.response.body", "body": b""})

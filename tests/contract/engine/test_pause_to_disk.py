@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,16 @@ from e2b import AsyncSandbox, SandboxException, SandboxState
 from e2b.exceptions import SandboxNotFoundException
 
 from kit.testing import eventually
-from tests.fixtures.engine import RunningEngine
+from tests.fixtures.engine import RunningEngine, start_engine
 
 Create = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+async def sandbox_that_sleeps(engine: RunningEngine) -> AsyncIterator[AsyncSandbox]:
+    made = await AsyncSandbox.create(timeout=120, lifecycle={"on_timeout": "pause"}, **engine.sdk)
+    yield made
+    await made.kill()
 
 
 async def test_files_outlive_it_and_processes_do_not(box: Any, engine: RunningEngine) -> None:
@@ -75,6 +82,47 @@ async def test_it_comes_at_the_end_of_a_life_that_asks_for_it(engine: RunningEng
     assert await sleeper.kill()
 
 
+async def test_a_sandbox_that_asks_to_be_kept_is_kept_the_other_way_where_one_fails(
+    tmp_path: Path,
+) -> None:
+    engine = start_engine(tmp_path / "engine")
+    try:
+        (engine.data_dir / "paused").rename(engine.data_dir / "away")
+        lifecycle = {"on_timeout": {"action": "pause", "mode": "filesystem"}}
+        sandbox = await AsyncSandbox.create(timeout=60, lifecycle=lifecycle, **engine.sdk)
+        await sandbox.files.write("kept", "text")
+        with pytest.raises(SandboxException, match="cannot copy the sandbox's files"):
+            await sandbox.pause(mode="filesystem")
+        assert await sandbox.is_running(), "what can't be paused runs on"
+        await sandbox.set_timeout(0)
+
+        async def paused() -> bool:
+            return (await sandbox.get_info()).state == SandboxState.PAUSED
+
+        await eventually(paused)
+        await sandbox.connect()
+        assert await sandbox.files.read("kept") == "text"
+        assert engine.log.read_text().count("cannot pause") == 1
+    finally:
+        engine.stop()
+
+
+async def test_more_time_comes_before_a_pause_that_waits_its_turn(
+    sandbox_that_sleeps: AsyncSandbox,
+) -> None:
+    sandbox = sandbox_that_sleeps
+    await sandbox.commands.run("head -c 150000000 /dev/urandom > much")
+    copying = asyncio.create_task(sandbox.create_snapshot())
+    await sandbox.set_timeout(0)
+    await sandbox.set_timeout(600)
+    snapshot = await copying
+    assert (await sandbox.get_info()).state == SandboxState.RUNNING
+    assert await sandbox.is_running()
+    await AsyncSandbox.delete_snapshot(
+        snapshot.snapshot_id, **sandbox.connection_config.get_api_params()
+    )
+
+
 async def test_a_request_does_not_wake_it(engine: RunningEngine) -> None:
     body = {
         "templateID": "base",
@@ -124,6 +172,7 @@ async def test_a_sandbox_killed_while_it_is_copied_leaves_nothing(
         return pausing.done() or size_of(tree) > 0
 
     await eventually(begun)
+    assert not pausing.done()
     await AsyncSandbox.kill(sandbox.sandbox_id, **engine.sdk)
     await asyncio.gather(pausing, return_exceptions=True)
     assert not list(tree.parent.glob(f"{sandbox.sandbox_id}*"))

@@ -93,9 +93,11 @@ async def test_a_preview_wakes_what_ran(tmp_path: Path) -> None:
 
 async def test_what_is_over_is_not_taken_up(tmp_path: Path) -> None:
     engine = start_engine(tmp_path / "engine")
-    short = await AsyncSandbox.create(timeout=1, **engine.sdk)
-    sleeper = await AsyncSandbox.create(timeout=1, lifecycle={"on_timeout": "pause"}, **engine.sdk)
+    short = await AsyncSandbox.create(timeout=60, **engine.sdk)
+    sleeper = await AsyncSandbox.create(timeout=60, lifecycle={"on_timeout": "pause"}, **engine.sdk)
     await sleeper.files.write("mine", "text")
+    await sleeper.set_timeout(1)
+    await short.set_timeout(1)
     assert engine.stop() == 0
     await asyncio.sleep(1.1)  # nothing to wait for: no engine runs while its time passes
     engine = again(engine)
@@ -143,6 +145,44 @@ async def test_a_kill_loses_what_ran_and_keeps_what_was_put_away(tmp_path: Path)
         engine.stop()
 
 
+async def test_who_connects_while_the_engine_stops_loses_nothing(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    made = [await AsyncSandbox.create(timeout=600, **engine.sdk) for _ in range(4)]
+    for one in made:
+        await one.commands.run("head -c 20000000 /dev/urandom > much")
+        await one.files.write("mine", one.sandbox_id)
+    stopping = asyncio.create_task(asyncio.to_thread(engine.stop))
+
+    async def connect(one: AsyncSandbox) -> None:
+        while not stopping.done():
+            await asyncio.gather(one.connect(retries=0, request_timeout=2), return_exceptions=True)
+
+    await asyncio.gather(*(connect(one) for one in made))
+    assert await stopping == 0
+    engine = again(engine)
+    try:
+        for one in made:
+            await one.connect()
+            assert await one.files.read("mine") == one.sandbox_id
+    finally:
+        engine.stop()
+
+
+async def test_a_new_end_of_what_was_interrupted_outlives_the_next_stop(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path / "engine")
+    sandbox = await AsyncSandbox.create(timeout=300, **engine.sdk)
+    assert engine.stop() == 0
+    engine = again(engine)
+    await sandbox.set_timeout(3000)
+    assert engine.stop() == 0, "nobody has used it in between"
+    engine = again(engine)
+    try:
+        info = await sandbox.get_info()
+        assert (info.end_at - info.started_at).total_seconds() > 2900
+    finally:
+        engine.stop()
+
+
 async def test_a_stop_can_be_told_to_keep_nothing(tmp_path: Path) -> None:
     engine = start_engine(tmp_path / "engine", keep_seconds=0)
     sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
@@ -163,9 +203,16 @@ async def test_half_written_and_broken_records_are_no_sandboxes(tmp_path: Path) 
     (folder / "ibroken.tar").write_bytes(b"")
     (folder / "iodd.json").write_text('{"identity": 1}')
     (folder / "iodd.tar").write_bytes(b"")
+    (folder / "folder").mkdir()
+    snapshots = tmp_path / "engine" / "snapshots"
+    snapshots.mkdir()
+    (snapshots / "sodd.json").write_text('{"key": "sodd"}')
+    (snapshots / "sodd.tar").write_bytes(b"")
     engine = start_engine(tmp_path / "engine")
     try:
         assert await AsyncSandbox.list(**engine.sdk).next_items() == []
+        assert await AsyncSandbox.list_snapshots(**engine.sdk).next_items() == []
         assert not (folder / "ihalf.tar").exists()
+        assert (folder / "ibroken.json").exists(), "somebody may still be able to read it"
     finally:
         engine.stop()

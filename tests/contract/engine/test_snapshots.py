@@ -150,6 +150,10 @@ async def test_a_snapshot_that_can_not_be_is_refused(
 ) -> None:
     with pytest.raises(SandboxException, match="name: has up to 128 small letters"):
         await sandbox.create_snapshot(name="No Good")
+    with pytest.raises(
+        SandboxException, match="name: 'base:latest' is a template of this engine's"
+    ):
+        await sandbox.create_snapshot(name="base:latest")
     with pytest.raises(SandboxException, match="snapshots hold files only"):
         await sandbox.create_snapshot(mode="full")
     await sandbox.pause()
@@ -215,6 +219,17 @@ async def test_what_can_not_be_forked_says_so(sandbox: AsyncSandbox, engine: Run
         await sandbox.fork()
     with pytest.raises(NotFoundException):
         await AsyncSandbox.fork("inothere", **engine.sdk)
+
+
+async def test_a_sandbox_killed_while_it_is_copied_is_not_found(sandbox: AsyncSandbox) -> None:
+    await sandbox.commands.run("head -c 150000000 /dev/urandom > much")
+    copying = asyncio.create_task(sandbox.create_snapshot())
+    forking = asyncio.create_task(sandbox.fork())
+    await sandbox.commands.list()  # an answer later they have begun
+    await sandbox.kill()
+    for task in (copying, forking):
+        with pytest.raises(SandboxNotFoundException):
+            await task
 
 
 async def test_forks_that_find_no_place_tell_each_for_itself(tmp_path_factory: Any) -> None:
