@@ -71,7 +71,7 @@ async def build(settings: Settings, port: int) -> Running:
     try:
         spawning = await Spawning.begin(plan)
     except (EngineError, OSError, TimeoutError) as exc:
-        raise preflight.UnfitError(f"the spawner did not start: {exc or 'no answer'}") from exc
+        raise preflight.UnfitError(f"the spawner did not start: {str(exc) or 'no answer'}") from exc
     jailer = Jailer(spawning, _uids(name), settings.boot_timeout)
     try:
         await _try(jailer)
