@@ -38,6 +38,7 @@ class Answer:
 @dataclass
 class _Waiting:
     future: asyncio.Future[Answer]
+    takes: int
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
 
@@ -73,6 +74,7 @@ class AgentLink:
         self._answer_seconds = answer_seconds
         self._reader = frames.Reader(_MAX_FRAME, _MAX_FIELDS)
         self._arrived: list[int] = []
+        self._cut_short = False
         self._waiting: dict[int, _Waiting] = {}
         self._number = 0
         self._outgoing: list[tuple[memoryview, Sequence[int]]] = []
@@ -80,12 +82,14 @@ class AgentLink:
         self._loop.add_reader(sock.fileno(), self._receive)
         self.closed = False
 
-    async def ask(self, name: str, *arguments: str | bytes, give: Sequence[int] = ()) -> Answer:
+    async def ask(
+        self, name: str, *arguments: str | bytes, give: Sequence[int] = (), takes: int = 0
+    ) -> Answer:
         """Send a request and wait for its answer; raises one of ``errors``.
 
         UnavailableError also when there is none within a minute: the request may yet be carried
         out. The descriptors in ``give`` are duplicated to the agent; they stay the caller's to
-        close.
+        close. An answer comes with ``takes`` descriptors, or it ends the jail.
         """
         if self.closed:
             raise errors.UnavailableError("the sandbox has ended")
@@ -99,7 +103,7 @@ class AgentLink:
         except frames.BadFrameError as exc:
             raise errors.InvalidError(f"the request is too large: {exc}") from exc
         duplicates = _duplicates(give)
-        waiting = _Waiting(self._loop.create_future())
+        waiting = _Waiting(self._loop.create_future(), takes)
         self._waiting[number] = waiting
         self._outgoing.append((memoryview(data), duplicates))
         self._send()
@@ -137,7 +141,7 @@ class AgentLink:
     def _receive(self) -> None:
         # One read a turn: a jail that floods its socket gets its share of the loop and no more.
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, 1024, _FLAGS)
+            data, ancillary, flags, _ = self._socket.recvmsg(_CHUNK, 1024, _FLAGS)
         except BlockingIOError:
             return
         except OSError as exc:
@@ -148,6 +152,7 @@ class AgentLink:
                 whole = array.array("i")
                 whole.frombytes(payload[: len(payload) - len(payload) % whole.itemsize])
                 self._arrived += whole
+        self._cut_short = self._cut_short or bool(flags & socket.MSG_CTRUNC)
         if not data:
             self._fail("the agent ended")
             return
@@ -182,12 +187,22 @@ class AgentLink:
         elif kind != frames.OK:
             _close_all(given)
             raise frames.BadFrameError("an answer of no known kind")
+        elif len(given) != waiting.takes:
+            _close_all(given)
+            self._miss(waiting)
         elif waiting.future.done():
             _close_all(given)
         else:
             waiting.future.set_result(Answer(waiting.parts + fields, given))
         # Only now: of a broken protocol, who waits for this answer hears as well.
         del self._waiting[number]
+
+    def _miss(self, waiting: _Waiting) -> None:
+        """An answer without the descriptors that belong to it: the agent's fault, or our limit's."""
+        if not (waiting.takes and self._cut_short):
+            raise frames.BadFrameError("an answer with too many descriptors, or too few")
+        self._cut_short = False
+        waiting.fail(errors.ExhaustedError("the engine has no descriptor left for an answer"))
 
     def hung_up(self) -> bool:
         """Whether the other end is closed, also before the loop has come to see it."""

@@ -59,10 +59,9 @@ class Machine:
 
     async def dial(self, port: int) -> socket.socket:
         """A connection to a port inside; raises PortClosedError when nothing listens."""
-        answer = await self.jail.link.ask("dial", str(port))
-        if len(answer.descriptors) != 1 or not _is_socket(answer.descriptors[0]):
-            for one in answer.descriptors:
-                os.close(one)
+        answer = await self.jail.link.ask("dial", str(port), takes=1)
+        if not _is_socket(answer.descriptors[0]):
+            os.close(answer.descriptors[0])
             raise errors.InternalError("the agent answered without a connection")
         connection = socket.socket(fileno=answer.descriptors[0])
         connection.setblocking(False)

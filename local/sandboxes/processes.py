@@ -149,8 +149,8 @@ class Processes:
         return Process(command, pid, channels, ours[2] if command.stdin else None, self.log)
 
     async def _start_on_terminal(self, command: Command, fields: list[str | bytes]) -> Process:
-        answer = await self.link.ask("start", *fields)
-        if len(answer.descriptors) != 1 or not os.isatty(answer.descriptors[0]):
+        answer = await self.link.ask("start", *fields, takes=1)
+        if not os.isatty(answer.descriptors[0]):
             _close(answer.descriptors)
             raise errors.InternalError("the agent answered without a terminal")
         os.set_blocking(answer.descriptors[0], False)

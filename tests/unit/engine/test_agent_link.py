@@ -6,6 +6,7 @@ import array
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -162,7 +163,7 @@ async def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
     peer.say(frames.frame(0, frames.EVENT, [b"ready"], 2), [0, 0])
     await peer.heard(1)
     assert open_descriptors() == before
-    asking = asyncio.create_task(peer.link.ask("stat"))
+    asking = asyncio.create_task(peer.link.ask("read", takes=1))
     number, _ = await peer.asked()
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
@@ -174,6 +175,42 @@ async def test_descriptors_that_nobody_asked_for_are_closed(peer: Peer) -> None:
         peer.say(frames.frame(0, frames.EVENT, [])[:1], [0] * 4)
     await asyncio.wait_for(peer.lost.wait(), 10)
     assert open_descriptors() < before
+
+
+@pytest.mark.parametrize(("takes", "given"), [(0, 1), (0, 4), (1, 0), (1, 2)])
+async def test_an_answer_with_too_many_descriptors_or_too_few_ends_the_jail(
+    peer: Peer, takes: int, given: int
+) -> None:
+    null = os.open("/dev/null", os.O_RDONLY)
+    before = open_descriptors()
+    asking = asyncio.create_task(peer.link.ask("remove", "f", takes=takes))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.OK, [], given), [null] * given)
+    with pytest.raises(errors.UnavailableError, match="has ended"):
+        await asyncio.wait_for(asking, 10)
+    assert "too many descriptors, or too few" in peer.why
+    assert open_descriptors() == before - 1, "only the link's own socket is closed"
+    os.close(null)
+
+
+async def test_that_the_engine_has_no_descriptor_left_is_not_the_jails_fault(peer: Peer) -> None:
+    null = os.open("/dev/null", os.O_RDONLY)
+    asking = asyncio.create_task(peer.link.ask("read", "f", takes=1))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.OK, [b"f"], 1), [null])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(errors.ExhaustedError, match="no descriptor left"):
+            await asking
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    asking = asyncio.create_task(peer.link.ask("read", "f", takes=1))
+    number, _ = await peer.asked()
+    peer.say(frames.frame(number, frames.OK, [b"f"], 1), [null])
+    (descriptor,) = (await asking).descriptors
+    os.close(descriptor)
+    os.close(null)
 
 
 async def test_a_file_that_is_none_is_refused_and_closed(peer: Peer) -> None:
@@ -233,7 +270,7 @@ async def test_an_agent_that_never_answers_keeps_nobody_waiting() -> None:
 async def test_an_answer_that_comes_too_late_leaves_no_descriptor() -> None:
     link, theirs = link_with(0.05)
     with pytest.raises(errors.UnavailableError, match="does not answer"):
-        await link.ask("read", "f")
+        await link.ask("read", "f", takes=1)
     before = open_descriptors()
     null = os.open("/dev/null", os.O_RDONLY)
     socket.send_fds(theirs, [frames.frame(1, frames.OK, [], 1)], [null])
@@ -300,7 +337,7 @@ async def test_a_frame_that_would_keep_the_engine_busy_ends_the_link(
 async def test_an_answer_that_comes_in_the_turn_of_giving_up_leaves_no_descriptor(
     peer: Peer,
 ) -> None:
-    asking = asyncio.ensure_future(peer.link.ask("dial", "80"))
+    asking = asyncio.ensure_future(peer.link.ask("dial", "80", takes=1))
     number, _ = await peer.asked()
     null = os.open("/dev/null", os.O_RDONLY)
     before = open_descriptors()
