@@ -60,7 +60,7 @@ class Files:
 
     @contextlib.asynccontextmanager
     async def writing(self, user: str, path: str) -> AsyncIterator[OpenFile]:
-        """A regular file, made if need be with its directories, emptied and open for writing."""
+        """A regular file, made if need be with its directories, open for writing as it was."""
         answer = await self._link.ask("write", user, path, takes=1)
         with _checked(answer) as descriptor, self._transfer():
             yield OpenFile(_text(answer.fields[0]), descriptor)

@@ -34,21 +34,20 @@ def read(user: str, path: str) -> Answer:
 
 
 def write(user: str, path: str) -> Answer:
-    """Open a file for writing, empty, its directories made; answers its path, and the descriptor."""
+    """Open a file for writing, its directories made; answers its path, and the descriptor."""
     path = paths.resolve(path, user)
     paths.ensure_parents(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | _NEVER_BLOCK, 0o644)
-        if _of_the_kernel(_regular(descriptor, path)):
-            os.close(descriptor)
-            raise errors.AgentError(
-                errors.DENIED, f"path '{path}' is the kernel's: write to it with a command"
-            )
-        os.ftruncate(descriptor, 0)
     except IsADirectoryError:
         raise errors.AgentError(errors.INVALID, f"path is a directory: {path}") from None
     except OSError as exc:
         raise errors.from_os_error(exc, f"error opening file '{path}'") from None
+    if _of_the_kernel(_regular(descriptor, path)):
+        os.close(descriptor)
+        raise errors.AgentError(
+            errors.DENIED, f"path '{path}' is the kernel's: write to it with a command"
+        )
     return [os.fsencode(path)], [descriptor]
 
 

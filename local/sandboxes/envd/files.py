@@ -38,6 +38,7 @@ _STATUSES: dict[type[errors.EngineError], int] = {
     errors.AlreadyExistsError: 409,
     errors.ConflictError: 409,
     errors.ExhaustedError: 429,
+    errors.UnsupportedError: 501,
     errors.UnavailableError: 502,
     errors.NotEnoughSpaceError: 507,
 }
@@ -165,8 +166,10 @@ async def _decompressed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for part in body:
             pending = part
             while pending and not inflater.eof:
-                yield inflater.decompress(pending, _CHUNK)
+                if unpacked := inflater.decompress(pending, _CHUNK):
+                    yield unpacked
                 pending = inflater.unconsumed_tail
+                await asyncio.sleep(0)  # one part of the body can unpack to a thousand chunks
         if not inflater.eof:
             raise errors.InvalidError("error decompressing request body: it ends too early")
     except zlib.error as exc:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -18,6 +18,8 @@ from local.sandboxes.asgi import Headers
 from local.sandboxes.files import Files, OpenFile
 
 _METADATA_HEADER = b"x-metadata-"
+_METADATA_BYTES = 60_000  # of keys and values together; the kernel's own limit is 65,536 a value
+_UNKEPT_BYTES = 1024 * 1024  # of a form's fields that are no files
 _KEY = re.compile(r"^[a-z0-9!#$%&'*+.^_`|~-]{1,100}$")
 
 
@@ -39,6 +41,13 @@ def metadata_of(headers: Headers) -> dict[str, str]:
             if not _KEY.match(key):
                 raise errors.InvalidError(f"metadata key {key!r} is invalid")
             found[key] = value.decode("latin-1")
+    size = 0
+    for key, text in found.items():
+        size += len(XATTR_PREFIX) + len(key) + len(text)
+        if size > _METADATA_BYTES:
+            raise errors.InvalidError(
+                f"metadata key {key!r}: with it the metadata is larger than {_METADATA_BYTES} bytes"
+            )
     return found
 
 
@@ -60,8 +69,11 @@ async def receive(
 
 
 async def _receive_one(files: Files, wanted: Upload, path: str, body: AsyncIterator[bytes]) -> str:
+    # A body that is refused from its beginning must not cost the file that is there.
+    first = await anext(body, b"")
     async with files.writing(wanted.user, path) as file:
-        _set_metadata(file, wanted.metadata)
+        _begin(file, wanted.metadata)
+        _write(file, first)
         async for part in body:
             _write(file, part)
         return file.path
@@ -73,6 +85,7 @@ async def _receive_form(
     form = _Form(boundary)
     written: list[str] = []
     seen: set[str] = set()
+    unkept = 0
     async with contextlib.AsyncExitStack() as stack:
         current: OpenFile | None = None
         async for data in body:
@@ -83,11 +96,17 @@ async def _receive_form(
                         path = _new_path(wanted, filename, seen)
                         current = await stack.enter_async_context(files.writing(wanted.user, path))
                         written.append(current.path)
-                        _set_metadata(current, wanted.metadata)
+                        _begin(current, wanted.metadata)
                     case _Begin():
                         current = None
                     case bytes() if current is not None:
                         _write(current, event)
+                    case bytes():
+                        unkept += len(event)
+            if unkept > _UNKEPT_BYTES:
+                raise errors.InvalidError(
+                    f"the form's fields that are no files are larger than {_UNKEPT_BYTES} bytes"
+                )
         form.finish()
     return written
 
@@ -116,23 +135,22 @@ class _Form:
         self._field = self._value = b""
         self._disposition = b""
         self._done = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_header_field": self._on_field,
-                "on_header_value": self._on_value,
-                "on_header_end": self._on_header_end,
-                "on_headers_finished": self._on_headers,
-                "on_part_data": self._on_data,
-                "on_end": self._on_end,
-            },
-        )
+        with _parsing():
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_header_field": self._on_field,
+                    "on_header_value": self._on_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers,
+                    "on_part_data": self._on_data,
+                    "on_end": self._on_end,
+                },
+            )
 
     def feed(self, data: bytes) -> list[_Begin | bytes]:
-        try:
+        with _parsing():
             self._parser.write(data)
-        except FormParserError as exc:
-            raise errors.InvalidError(f"error parsing multipart form: {exc}") from exc
         events, self._events = self._events, []
         return events
 
@@ -164,6 +182,14 @@ class _Form:
         self._done = True
 
 
+@contextlib.contextmanager
+def _parsing() -> Iterator[None]:
+    try:
+        yield
+    except FormParserError as exc:
+        raise errors.InvalidError(f"error parsing multipart form: {exc}") from exc
+
+
 def _file_name(raw: bytes) -> str:
     """HTTP clients escape quotes and line ends of a file name, as the HTML standard has it."""
     text = raw.decode("utf-8", "surrogateescape")
@@ -181,16 +207,28 @@ def _write(file: OpenFile, data: bytes) -> None:
         raise errors.InternalError(f"error writing file: {exc.strerror}") from exc
 
 
-def _set_metadata(file: OpenFile, metadata: dict[str, str]) -> None:
-    """Exactly these pairs: what an overwritten file had goes away."""
+def _begin(file: OpenFile, metadata: dict[str, str]) -> None:
+    """Empty the file, which from now on has exactly these pairs. A refusal leaves its bytes."""
+    wanted = {XATTR_PREFIX + key: value.encode("latin-1") for key, value in metadata.items()}
     try:
         for name in os.listxattr(file.descriptor):
-            if name.startswith(XATTR_PREFIX):
+            if name.startswith(XATTR_PREFIX) and name not in wanted:
                 os.removexattr(file.descriptor, name)
-        for key, value in metadata.items():
-            os.setxattr(file.descriptor, XATTR_PREFIX + key, value.encode("latin-1"))
+        for name, value in wanted.items():
+            os.setxattr(file.descriptor, name, value)
     except OSError as exc:
+        if exc.errno != errno.ENOTSUP:
+            raise _metadata_error(exc) from exc
         if metadata:
             raise errors.UnsupportedError(
                 "this machine's kernel keeps no metadata of files in memory (tmpfs, from Linux 6.6)"
             ) from exc
+    os.ftruncate(file.descriptor, 0)
+
+
+def _metadata_error(error: OSError) -> errors.EngineError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return errors.NotEnoughSpaceError("not enough disk space available for the metadata")
+    if error.errno in (errno.E2BIG, errno.ERANGE):
+        return errors.InvalidError("the metadata is larger than the file system takes")
+    return errors.InternalError(f"error writing metadata: {error.strerror}")
