@@ -110,7 +110,7 @@ class AgentLink:
         late = errors.UnavailableError("the sandbox does not answer")
         timer = self._loop.call_later(self._answer_seconds, waiting.fail, late)
         # An abandoned request stays in the table: its answer may bring descriptors to be closed.
-        waiting.future.add_done_callback(_close_if_cancelled)
+        waiting.future.add_done_callback(_see_error)
         try:
             return await waiting.future
         except asyncio.CancelledError:
@@ -264,6 +264,7 @@ def _close_unseen(future: asyncio.Future[Answer]) -> None:
         _close_all(future.result().descriptors)
 
 
-def _close_if_cancelled(future: asyncio.Future[Answer]) -> None:
+def _see_error(future: asyncio.Future[Answer]) -> None:
+    """One that nobody awaits any more is not to be reported as unhandled."""
     if not future.cancelled():
-        future.exception()  # seen: an answer that nobody awaits any more is no unhandled error
+        future.exception()

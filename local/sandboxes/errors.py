@@ -1,4 +1,4 @@
-"""The engine's errors: a closed set. ``surfaces.py`` of each protocol maps them to its statuses."""
+"""The engine's errors: a closed set, which each protocol maps to its own statuses."""
 
 from __future__ import annotations
 
