@@ -24,6 +24,11 @@ _MAX_FIELDS = 16 * 1024
 # How many answers may be outstanding, for how long: all sandboxes share one engine.
 _MAX_WAITING = 512
 _ANSWER_SECONDS = 60.0
+# What one answer may weigh, and all that are under way over one link; the same for requests that
+# the agent has not read. A field costs more than its bytes: 64 covers an object and its place.
+_FIELD_BYTES = 64
+_MAX_ANSWER = 2 * frames.MAX_ANSWER  # an honest agent's largest, its fields included
+_MAX_HELD = _MAX_UNSENT = 32 * 1024 * 1024
 _FLAGS = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
 
 
@@ -44,17 +49,21 @@ class _Waiting:
 
     def add(self, fields: list[bytes]) -> None:
         """One more part; the answer that grows too large is an error, and its rest is dropped."""
-        self.size += sum(map(len, fields))
-        if self.size > frames.MAX_ANSWER:
-            self.fail(errors.ExhaustedError(f"the answer is larger than {frames.MAX_ANSWER} bytes"))
         if self.future.done():
-            self.parts.clear()
-        else:
-            self.parts += fields
+            return
+        self.parts += fields
+        self.size += sum(map(len, fields)) + _FIELD_BYTES * len(fields)
+        if self.size > _MAX_ANSWER:
+            self.fail(errors.ExhaustedError(f"the answer is larger than {_MAX_ANSWER} bytes"))
 
     def fail(self, error: errors.EngineError) -> None:
         if not self.future.done():
             self.future.set_exception(error)
+            self.release()
+
+    def release(self, _: object = None) -> None:
+        """Nobody waits any more: nothing is kept for it."""
+        self.parts, self.size = [], 0
 
 
 class AgentLink:
@@ -102,6 +111,10 @@ class AgentLink:
             data = frames.frame(number, frames.REQUEST, fields, len(give))
         except frames.BadFrameError as exc:
             raise errors.InvalidError(f"the request is too large: {exc}") from exc
+        if sum(len(one) for one, _ in self._outgoing) + len(data) > _MAX_UNSENT:
+            raise errors.ExhaustedError(
+                f"{_MAX_UNSENT} bytes wait to be read by the sandbox already"
+            )
         duplicates = _duplicates(give)
         waiting = _Waiting(self._loop.create_future(), takes)
         self._waiting[number] = waiting
@@ -109,6 +122,7 @@ class AgentLink:
         self._send()
         late = errors.UnavailableError("the sandbox does not answer")
         timer = self._loop.call_later(self._answer_seconds, waiting.fail, late)
+        waiting.future.add_done_callback(waiting.release)
         # An abandoned request stays in the table: its answer may bring descriptors to be closed.
         waiting.future.add_done_callback(_see_error)
         try:
@@ -179,6 +193,10 @@ class AgentLink:
         if kind == frames.MORE:
             _close_all(given)
             waiting.add(fields)
+            if sum(one.size for one in self._waiting.values()) > _MAX_HELD:
+                waiting.fail(
+                    errors.ExhaustedError(f"the answers under way exceed {_MAX_HELD} bytes")
+                )
             return
         if kind == frames.ERROR:
             _close_all(given)

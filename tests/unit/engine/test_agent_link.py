@@ -315,6 +315,59 @@ async def test_an_answer_without_end_is_dropped_and_the_link_goes_on(peer: Peer)
     assert (await asking).fields == [b"fine"]
 
 
+async def test_an_answer_of_empty_fields_without_end_is_too_large_as_well(peer: Peer) -> None:
+    asking = asyncio.ensure_future(peer.link.ask("list"))
+    number, _ = await peer.asked()
+    peer.socket.setblocking(True)
+    part = frames.frame(number, frames.MORE, [b""] * 16384)
+    for _ in range(17):  # of 64 kB, which count for 1 MB
+        await asyncio.to_thread(peer.socket.sendall, part)
+    with pytest.raises(errors.ExhaustedError, match="larger"):
+        await asyncio.wait_for(asking, 10)
+    assert not peer.lost.is_set()
+
+
+async def test_answers_that_are_never_whole_share_one_budget(peer: Peer) -> None:
+    part = [bytes(64 * 1024)] * 15
+    asking = []
+    for _ in range(8):
+        asking.append(asyncio.ensure_future(peer.link.ask("list")))
+        number, _ = await peer.asked()
+        peer.socket.setblocking(True)
+        for _ in range(6):
+            data = frames.frame(number, frames.MORE, part)
+            await asyncio.to_thread(peer.socket.sendall, data)
+    done, waiting = await asyncio.wait(asking, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    for one in done:
+        with pytest.raises(errors.ExhaustedError, match="under way"):
+            await one
+    assert waiting, "what fits stays"
+    for one in waiting:  # who gives up gives its share back
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    last = asyncio.ensure_future(peer.link.ask("list"))
+    number, _ = await peer.asked()
+    peer.socket.setblocking(True)
+    for kind in (frames.MORE, frames.MORE, frames.OK):
+        await asyncio.to_thread(peer.socket.sendall, frames.frame(number, kind, part))
+    assert len((await asyncio.wait_for(last, 10)).fields) == 45
+
+
+async def test_requests_that_the_agent_does_not_read_share_one_budget(peer: Peer) -> None:
+    asking = [
+        asyncio.ensure_future(peer.link.ask("start", bytes(7 * 1024 * 1024))) for _ in range(8)
+    ]
+    done, waiting = await asyncio.wait(asking, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert len(waiting) == 4
+    for one in done:
+        with pytest.raises(errors.ExhaustedError, match="wait to be read"):
+            await one
+    peer.link.close()
+    for one in waiting:
+        with pytest.raises(errors.UnavailableError):
+            await one
+
+
 @pytest.mark.parametrize(
     "data",
     [
