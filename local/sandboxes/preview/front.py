@@ -74,26 +74,35 @@ class Front(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._overhead += len(data)
+        left = memoryview(data)  # of which a client may fill every few bytes with another upgrade
+        while left and not self.transport.is_closing():
+            left = self._feed(left)
+
+    def _feed(self, data: memoryview) -> memoryview:
+        """Read on; what comes after an upgrade is left."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as exc:
-            self._upgrade(data[exc.args[0] :])
+            return self._upgrade(data[exc.args[0] :])
         except httptools.HttpParserError as exc:
             self._refuse(_why(exc))
         else:
             if self._overhead > _MAX_OVERHEAD:
                 self._refuse(reading.TOO_LARGE)
+        return data[:0]
 
-    def _upgrade(self, rest: bytes) -> None:
+    def _upgrade(self, rest: memoryview) -> memoryview:
         if self._instead is not None:
             head, self._instead = self._instead, None
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-            self.data_received(head + rest)
-        elif self._newest is not None:
+            self._feed(memoryview(head))
+            return rest
+        if self._newest is not None:
             # What follows a handshake waits in the socket until the other end has agreed.
             self._newest.early += rest
             self.flow.pause_reading()
+        return rest[:0]
 
     def _refuse(self, why: reading.RefusedError) -> None:
         latest = self._latest

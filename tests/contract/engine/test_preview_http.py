@@ -361,6 +361,21 @@ async def test_a_thousand_requests_in_a_row_are_answered_in_order(talk: Talk, se
         assert (await talk.hear()).json()["head"].startswith(f"GET /{number} ")
 
 
+async def test_thousands_of_upgrades_in_a_row_are_as_many_plain_requests(
+    engine: RunningEngine,
+) -> None:
+    logged = engine.log.stat().st_size
+    reader, writer = await asyncio.open_connection("127.0.0.1", engine.port)
+    writer.write(
+        b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n" * 3000
+        + b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    answered = await asyncio.wait_for(reader.read(-1), 120)
+    assert answered.count(b"HTTP/1.1 20") == 3001
+    assert b"RecursionError" not in engine.log.read_bytes()[logged:]
+    writer.close()
+
+
 async def test_garbage_after_a_request_ends_the_connection_not_the_engine(
     engine: RunningEngine, talk: Talk, server: str
 ) -> None:
