@@ -94,10 +94,11 @@ def remove(user: str, path: str) -> Answer:
             _remove_tree(path)
         else:
             os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         pass
     except OSError as exc:
-        raise errors.from_os_error(exc, f"error removing file or directory {path}") from None
+        if os.path.lexists(path):  # else it was never there: a part of its path is a file
+            raise errors.from_os_error(exc, f"error removing file or directory {path}") from None
     return [], []
 
 
@@ -129,23 +130,45 @@ def _walk(top: str, depth: int) -> Iterator[bytes]:
             continue  # it went away between the listing and the look
 
 
+class _IfThere:
+    """Suppresses that something does not exist; contextlib costs a jail's start too much."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, FileNotFoundError)
+
+
+_IF_THERE = _IfThere()
+
+
 def _remove_tree(path: str) -> None:
-    """Depth first, without recursion: a jail can nest directories deeper than Python's stack."""
+    """Depth first, without recursion: a jail can nest directories deeper than Python's stack.
+
+    What somebody else removes meanwhile is as good as removed here.
+    """
     stack = [path]
     while stack:
-        directory = stack[-1]
-        below = []
-        with os.scandir(directory) as found:
-            for entry in found:
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                else:
-                    os.unlink(entry.path)
+        below = _clear(stack[-1])
         if below:
             stack += below
-        else:
-            os.rmdir(directory)
-            stack.pop()
+            continue
+        with _IF_THERE:
+            os.rmdir(stack[-1])
+        stack.pop()
+
+
+def _clear(directory: str) -> list[str]:
+    """Remove the files of a directory; answers the directories that it holds."""
+    below = []
+    with _IF_THERE, os.scandir(directory) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+                continue
+            with _IF_THERE:
+                os.unlink(entry.path)
+    return below
 
 
 def _of_the_kernel(info: os.stat_result) -> bool:
