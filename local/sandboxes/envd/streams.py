@@ -14,6 +14,7 @@ from protobuf import Oneof
 from local.sandboxes.process import Ended, Event, Output, Process
 
 _KEEPALIVE_SECONDS = 90.0
+_MOST_OFTEN = 1.0
 
 
 def keepalive_seconds(header: str) -> float:
@@ -22,7 +23,9 @@ def keepalive_seconds(header: str) -> float:
         seconds = float(header)
     except ValueError:
         return _KEEPALIVE_SECONDS
-    return min(seconds, _KEEPALIVE_SECONDS) if seconds > 0 else _KEEPALIVE_SECONDS
+    if not seconds > 0:
+        return _KEEPALIVE_SECONDS
+    return max(_MOST_OFTEN, min(seconds, _KEEPALIVE_SECONDS))
 
 
 async def follow(
