@@ -89,7 +89,8 @@ class FilesystemService(Filesystem):
         with translated():
             sandbox, user = self._called(ctx.request_headers)
             keepalive = keepalive_seconds(ctx.request_headers.get("keepalive-ping-interval", ""))
-            watched = await sandbox.watches.add(_wanted(request, user))
+            watches = sandbox.watches  # of this machine: a resumed sandbox can have another
+            watched = await watches.add(_wanted(request, user))
             stream = watch.follow(watched, keepalive, deadline_of(ctx.timeout_ms))
             try:
                 async for response in stream:
@@ -98,7 +99,7 @@ class FilesystemService(Filesystem):
                 raise ConnectError(Code.DEADLINE_EXCEEDED, "the watch's time is up") from None
             finally:
                 await stream.aclose()
-                await sandbox.watches.remove(watched)
+                await watches.remove(watched)
 
     async def create_watcher(
         self,
