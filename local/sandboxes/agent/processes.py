@@ -56,7 +56,7 @@ class Processes:
         try:
             resize(master, *size)
             return self.start(user, cwd, argv, env, [slave, slave, slave]), master
-        except errors.AgentError:
+        except BaseException:
             os.close(master)
             raise
         finally:
