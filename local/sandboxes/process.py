@@ -13,6 +13,8 @@ from local.sandboxes.broadcast import Broadcast
 from local.sandboxes.logs import CommandLog, Log
 
 _LAST_WORDS = 1024 * 1024
+# What may wait for a command that does not read, behind the one input that is being written.
+_WAITING_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Process:
         self._terminal = channels[0].descriptor if command.terminal else None
         self._stdin = stdin
         self._writing = asyncio.Lock()
+        self._waiting = 0
         self._loop = asyncio.get_running_loop()
         self._paused = False
         self._log = CommandLog(log, command, pid)
@@ -164,19 +167,33 @@ class Process:
         return bool(self._channels)
 
     async def write(self, data: bytes, to_terminal: bool) -> None:
-        """Write to the command's terminal or standard input, waiting while it is full."""
-        async with self._writing:  # two writers' bytes must not mix
-            view = memoryview(data)
-            while view:
-                descriptor = self._input(to_terminal)
-                try:
-                    view = view[os.write(descriptor, view) :]
-                except BlockingIOError:
-                    await self._writable(descriptor)
-                except OSError as exc:
-                    raise errors.ConflictError(
-                        f"error writing to process '{self.pid}': {exc.strerror}"
-                    ) from exc
+        """Write to the command's terminal or standard input, waiting while it is full.
+
+        Raises ExhaustedError when too much waits already. Who gives up has written a part.
+        """
+        if self._waiting and self._waiting + len(data) > _WAITING_BYTES:
+            raise errors.ExhaustedError(
+                f"process '{self.pid}' does not read: no more than {_WAITING_BYTES} bytes wait for it"
+            )
+        self._waiting += len(data)
+        try:
+            async with self._writing:  # two writers' bytes must not mix
+                await self._write(data, to_terminal)
+        finally:
+            self._waiting -= len(data)
+
+    async def _write(self, data: bytes, to_terminal: bool) -> None:
+        view = memoryview(data)
+        while view:
+            descriptor = self._input(to_terminal)
+            try:
+                view = view[os.write(descriptor, view) :]
+            except BlockingIOError:
+                await self._writable(descriptor)
+            except OSError as exc:
+                raise errors.ConflictError(
+                    f"error writing to process '{self.pid}': {exc.strerror}"
+                ) from exc
 
     def _input(self, to_terminal: bool) -> int:
         if to_terminal:

@@ -11,11 +11,16 @@ from local.sandboxes.engine import Engine
 from local.sandboxes.envd.access import check_token
 from local.sandboxes.envd.files import FilesEndpoint, authenticate
 from local.sandboxes.envd.filesystem import FilesystemService
+from local.sandboxes.envd.hangups import call_while_connected
 from local.sandboxes.envd.process import ProcessService
 from local.sandboxes.preview.pages import not_found
 
-# A command's standard input arrives in one message; the library's own limit is 4 MB.
-_MESSAGE_BYTES = 64 * 1024 * 1024
+# Parsing holds everybody up, most of all a message of many small parts. No program can be started
+# with more arguments and variables than this.
+_CALL_BYTES = 2 * 1024 * 1024
+# A command's standard input arrives in one message, which is one part.
+_INPUT_BYTES = 64 * 1024 * 1024
+_INPUT = frozenset(("/process.Process/SendInput", "/process.Process/StreamInput"))
 
 
 class EnvdApp:
@@ -25,11 +30,11 @@ class EnvdApp:
         self._engine = engine
         self._files = FilesEndpoint(engine)
         self._filesystem = FilesystemASGIApplication(
-            FilesystemService(engine), read_max_bytes=_MESSAGE_BYTES, compressions=()
+            FilesystemService(engine), read_max_bytes=_CALL_BYTES, compressions=()
         )
-        self._process = ProcessASGIApplication(
-            ProcessService(engine), read_max_bytes=_MESSAGE_BYTES, compressions=()
-        )
+        service = ProcessService(engine)
+        self._process = ProcessASGIApplication(service, read_max_bytes=_CALL_BYTES, compressions=())
+        self._input = ProcessASGIApplication(service, read_max_bytes=_INPUT_BYTES, compressions=())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -44,6 +49,8 @@ class EnvdApp:
             return
         if path.startswith("/filesystem.Filesystem/"):
             await self._filesystem(scope, receive, send)
+        elif path in _INPUT:
+            await call_while_connected(self._input, scope, receive, send)
         elif path.startswith("/process.Process/"):
             await self._process(scope, receive, send)
         elif path == "/files":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Mapping
 
 from connectrpc.code import Code
@@ -9,6 +12,7 @@ from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from e2b.envd.process.process_connect import Process as ProcessProtocol
 from e2b.envd.process.process_pb import (
+    PTY,
     CloseStdinRequest,
     CloseStdinResponse,
     ConnectRequest,
@@ -41,6 +45,7 @@ from local.sandboxes.process import Command, Process
 from local.sandboxes.sandbox import Sandbox
 
 _SIGKILL, _SIGTERM = 9, 15
+_MOST_CHARACTERS = 65535
 _SIGNALS = {Signal.SIGKILL: _SIGKILL, Signal.SIGTERM: _SIGTERM}
 
 
@@ -98,7 +103,7 @@ class ProcessService(ProcessProtocol):
         with translated():
             process = _find(sandbox_of(self._engine, ctx.request_headers), request.process)
             if request.pty is not None and request.pty.size is not None:
-                process.resize(request.pty.size.cols, request.pty.size.rows)
+                process.resize(*_size(request.pty.size))
             return UpdateResponse()
 
     async def stream_input(
@@ -109,6 +114,7 @@ class ProcessService(ProcessProtocol):
     ) -> StreamInputResponse:
         with translated():
             sandbox = sandbox_of(self._engine, ctx.request_headers)
+            deadline = deadline_of(ctx.timeout_ms)
             process: Process | None = None
             async for message in request:
                 match message.event:
@@ -117,7 +123,7 @@ class ProcessService(ProcessProtocol):
                     case Oneof(field="data", value=StreamInputRequest.DataEvent() as data):
                         if process is None:
                             raise errors.InvalidError("data came before start")
-                        await _write(process, data.input)
+                        await _write(process, data.input, deadline)
             return StreamInputResponse()
 
     async def send_input(
@@ -125,7 +131,7 @@ class ProcessService(ProcessProtocol):
     ) -> SendInputResponse:
         with translated():
             process = _find(sandbox_of(self._engine, ctx.request_headers), request.process)
-            await _write(process, request.input)
+            await _write(process, request.input, deadline_of(ctx.timeout_ms))
             return SendInputResponse()
 
     async def send_signal(
@@ -168,8 +174,16 @@ def _command(request: StartRequest, user: str) -> Command:
         tag=request.tag if request.has_field("tag") else None,
         # Callers from before the field always had a standard input.
         stdin=request.stdin if request.has_field("stdin") else True,
-        terminal=(size.cols, size.rows) if size is not None else None,
+        terminal=_size(size) if size is not None else None,
     )
+
+
+def _size(size: PTY.Size) -> tuple[int, int]:
+    """Columns and rows, each of which the kernel keeps in two bytes."""
+    for name, value in (("cols", size.cols), ("rows", size.rows)):
+        if not 1 <= value <= _MOST_CHARACTERS:
+            raise errors.InvalidError(f"pty.size.{name}: must be 1 to {_MOST_CHARACTERS}")
+    return size.cols, size.rows
 
 
 def _find(sandbox: Sandbox, selector: ProcessSelector | None) -> Process:
@@ -181,12 +195,17 @@ def _find(sandbox: Sandbox, selector: ProcessSelector | None) -> Process:
     raise errors.InvalidError("process: neither pid nor tag is given")
 
 
-async def _write(process: Process, given: ProcessInput | None) -> None:
+async def _write(process: Process, given: ProcessInput | None, deadline: float) -> None:
     match given.input if given is not None else None:
-        case Oneof(field="stdin", value=bytes(data)):
-            await process.write(data, to_terminal=False)
-        case Oneof(field="pty", value=bytes(data)):
-            await process.write(data, to_terminal=True)
+        case Oneof(field="stdin" | "pty" as field, value=bytes(data)):
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                async with asyncio.timeout(None if math.isinf(left) else left):
+                    await process.write(data, to_terminal=field == "pty")
+            except TimeoutError:
+                raise ConnectError(
+                    Code.DEADLINE_EXCEEDED, "the command did not read its input in time"
+                ) from None
         case _:
             raise errors.InvalidError("input: neither stdin nor pty is given")
 
