@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from local.sandboxes import errors
+from local.sandboxes.agent.watching import LOST
 from local.sandboxes.agent_link import AgentLink
 from local.sandboxes.broadcast import Broadcast
 from local.sandboxes.files import Entry, unpack_entry
@@ -105,6 +106,9 @@ class Watches:
         if watch is None:
             return
         kind, path, entry = fields
+        if kind == LOST:
+            watch.changes.cut_off("more changed than could be told")
+            return
         if kind.decode() not in _KINDS:
             raise ValueError("an unknown kind of change")
         change = Change(

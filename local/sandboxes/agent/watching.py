@@ -9,10 +9,12 @@ import sys
 from . import entries, errors, paths
 
 CREATE, WRITE, REMOVE, RENAME, CHMOD = b"create", b"write", b"remove", b"rename", b"chmod"
+LOST = b"lost"
 
 _MODIFY, _ATTRIB, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x40, 0x80
 _CREATE, _DELETE = 0x100, 0x200
 _IGNORED, _ISDIR, _ONLYDIR = 0x8000, 0x40000000, 0x01000000
+_Q_OVERFLOW = 0x4000
 _WANTED = _MODIFY | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 _HEAD = 16
@@ -37,7 +39,8 @@ Change = tuple[bytes, str, bytes]
 class Watcher:
     """One watched directory, with all below it if ``recursive``.
 
-    ``read`` answers (kind, path relative to the directory, packed entry or nothing).
+    ``read`` answers (kind, path relative to the directory, packed entry or nothing); ``LOST`` is the
+    kind of what tells that others are missing.
     """
 
     def __init__(self, user: str, path: str, recursive: bool, with_entries: bool) -> None:
@@ -49,7 +52,11 @@ class Watcher:
         self.descriptor: int = _ctypes.call_cdeclfunction(_init, (_NONBLOCK_CLOEXEC,))
         if self.descriptor < 0:
             raise errors.AgentError(errors.EXHAUSTED, "too many watchers")
-        self._watch("")
+        try:
+            self._watch("")
+        except errors.AgentError:
+            self.close()
+            raise
 
     def _check(self) -> None:
         try:
@@ -73,13 +80,29 @@ class Watcher:
                 _add, (self.descriptor, os.fsencode(path) + b"/\0", _WANTED)
             )
             if number < 0:
-                continue  # it went away, or the kernel's own limit is reached
+                self._refused(current, path)
+                continue
             self._folders[number] = current
             if self._recursive:
                 below = self._below(current)
                 found += [name for name, _ in below]
                 stack += [name for name, is_folder in below if is_folder]
         return found
+
+    def _refused(self, folder: str, path: str) -> None:
+        """Why could it not be watched? Raises for the top, and at the kernel's own limit.
+
+        What went away since, or may not be read, is nothing that could be watched.
+        """
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as exc:
+            if not folder:
+                raise errors.from_os_error(exc, f"cannot watch {path}") from None
+            return
+        raise errors.AgentError(
+            errors.EXHAUSTED, f"cannot watch {path}: the kernel watches no more directories"
+        )
 
     def _below(self, folder: str) -> list[tuple[str, bool]]:
         try:
@@ -109,6 +132,8 @@ class Watcher:
         return changes
 
     def _change(self, number: int, mask: int, name: str) -> list[Change]:
+        if mask & _Q_OVERFLOW:
+            return [(LOST, "", b"")]
         folder = self._folders.get(number)
         if folder is None:
             return []
@@ -121,11 +146,20 @@ class Watcher:
         path = os.path.join(folder, name)
         changes = [self._described(kind, path)]
         if kind == CREATE and mask & _ISDIR and self._recursive:
-            # What was put into a new directory before it was watched would be missed.
-            for below in self._watch(path):
-                changes.append(self._described(CREATE, below))
-                if self._has_content(below):
-                    changes.append(self._described(WRITE, below))
+            changes += self._missed(path)
+        return changes
+
+    def _missed(self, folder: str) -> list[Change]:
+        """What was put into a new directory before it was watched."""
+        changes: list[Change] = []
+        try:
+            found = self._watch(folder)
+        except errors.AgentError:
+            return [(LOST, "", b"")]
+        for below in found:
+            changes.append(self._described(CREATE, below))
+            if self._has_content(below):
+                changes.append(self._described(WRITE, below))
         return changes
 
     def _has_content(self, path: str) -> bool:

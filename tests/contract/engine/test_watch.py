@@ -175,3 +175,12 @@ async def test_a_storm_of_changes_costs_the_neighbours_nothing(
     await neighbour.kill()
     await storm.kill()
     assert seen
+
+
+async def test_a_directory_that_may_not_be_read_is_not_watched(sandbox: AsyncSandbox) -> None:
+    await sandbox.commands.run("mkdir closed && chmod 000 closed")
+    with pytest.raises(SandboxException, match="permission denied"):
+        await sandbox.files.watch_dir("closed", lambda _: None)
+    await sandbox.commands.run("mkdir -p open/closed && chmod 000 open/closed")
+    watch = await sandbox.files.watch_dir("open", lambda _: None, recursive=True)
+    await watch.stop()  # type: ignore[no-untyped-call]  # the SDK does not annotate it
