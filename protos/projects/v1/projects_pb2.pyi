@@ -88,6 +88,7 @@ class Project(message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     UPDATED_AT_FIELD_NUMBER: builtins.int
     OWNER_ID_FIELD_NUMBER: builtins.int
+    PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Stable id, for example "prj-01jd3b0v9kq8w5s3f6m2x7c4ha"."""
     name: builtins.str
@@ -106,6 +107,8 @@ class Project(message.Message):
     """Their bytes together."""
     owner_id: builtins.str
     """Who owns it. Never changes."""
+    persistent_sandbox: builtins.bool
+    """Whether its sandbox is paused at its end instead of closed."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was made."""
@@ -128,10 +131,11 @@ class Project(message.Message):
         created_at: timestamp_pb2.Timestamp | None = ...,
         updated_at: timestamp_pb2.Timestamp | None = ...,
         owner_id: builtins.str = ...,
+        persistent_sandbox: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "description", b"description", "file_count", b"file_count", "head_version", b"head_version", "name", b"name", "owner_id", b"owner_id", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_status", b"sandbox_status", "size_bytes", b"size_bytes", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "description", b"description", "file_count", b"file_count", "head_version", b"head_version", "name", b"name", "owner_id", b"owner_id", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_status", b"sandbox_status", "size_bytes", b"size_bytes", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -144,6 +148,7 @@ class CreateProjectRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
+    PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of 1 to 100 characters, not blank."""
     description: builtins.str
@@ -152,16 +157,19 @@ class CreateProjectRequest(message.Message):
     """A key of the caller's choice: repeated with the same key the same project is answered; the same key with another body is ABORTED
     (IDEMPOTENCY_CONFLICT). The Idempotency-Key header sets it.
     """
+    persistent_sandbox: builtins.bool
+    """Whether its sandbox is paused at its end instead of closed."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         description: builtins.str = ...,
         idempotency_key: builtins.str = ...,
+        persistent_sandbox: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "idempotency_key", b"idempotency_key", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "idempotency_key", b"idempotency_key", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,31 +252,39 @@ class UpdateProjectRequest(message.Message):
     PROJECT_ID_FIELD_NUMBER: builtins.int
     NAME_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
+    PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Which one."""
     name: builtins.str
     """New name of 1 to 100 characters, not blank."""
     description: builtins.str
     """New description, at most 2,000 characters."""
+    persistent_sandbox: builtins.bool
+    """Whether its sandbox is paused at its end instead of closed."""
     def __init__(
         self,
         *,
         project_id: builtins.str = ...,
         name: builtins.str | None = ...,
         description: builtins.str | None = ...,
+        persistent_sandbox: builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "description", b"description", "name", b"name"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "description", b"description", "name", b"name", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "name", b"name", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = typing.Literal["_description", b"_description"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__persistent_sandbox: _TypeAlias = typing.Literal["persistent_sandbox"]  # noqa: Y015
+    _WhichOneofArgType__persistent_sandbox: _TypeAlias = typing.Literal["_persistent_sandbox", b"_persistent_sandbox"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__persistent_sandbox) -> _WhichOneofReturnType__persistent_sandbox | None: ...
 
 @typing.final
 class DeleteProjectRequest(message.Message):
@@ -756,6 +772,7 @@ class Change(message.Message):
     CREATED_AT_FIELD_NUMBER: builtins.int
     PROJECT_DELETED_FIELD_NUMBER: builtins.int
     FILES_RESET_FIELD_NUMBER: builtins.int
+    PROJECT_UPDATED_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Rises without gaps in the order of commits."""
     project_id: builtins.str
@@ -774,6 +791,10 @@ class Change(message.Message):
     def files_reset(self) -> FilesReset:
         """The project's files went back to those of a version, so a sandbox that holds others must be brought in line."""
 
+    @builtins.property
+    def project_updated(self) -> ProjectUpdated:
+        """What a sandbox must know of the project changed."""
+
     def __init__(
         self,
         *,
@@ -783,12 +804,13 @@ class Change(message.Message):
         created_at: timestamp_pb2.Timestamp | None = ...,
         project_deleted: ProjectDeleted | None = ...,
         files_reset: FilesReset | None = ...,
+        project_updated: ProjectUpdated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "files_reset", b"files_reset", "kind", b"kind", "project_deleted", b"project_deleted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "files_reset", b"files_reset", "kind", b"kind", "project_deleted", b"project_deleted", "project_updated", b"project_updated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "files_reset", b"files_reset", "kind", b"kind", "owner_id", b"owner_id", "project_deleted", b"project_deleted", "project_id", b"project_id", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "files_reset", b"files_reset", "kind", b"kind", "owner_id", b"owner_id", "project_deleted", b"project_deleted", "project_id", b"project_id", "project_updated", b"project_updated", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["project_deleted", "files_reset"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["project_deleted", "files_reset", "project_updated"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -804,6 +826,26 @@ class ProjectDeleted(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ProjectUpdated(message.Message):
+    """What a sandbox must know of its project, as it is now."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
+    persistent_sandbox: builtins.bool
+    """Whether its sandbox is paused at its end instead of closed."""
+    def __init__(
+        self,
+        *,
+        persistent_sandbox: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -122,6 +122,8 @@ class Sandbox(message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     CLOSED_AT_FIELD_NUMBER: builtins.int
     CLOSE_REASON_FIELD_NUMBER: builtins.int
+    PERSISTENT_FIELD_NUMBER: builtins.int
+    PAUSED_AT_FIELD_NUMBER: builtins.int
     sandbox_id: builtins.str
     """Stable id, for example "sbx-01jd3b0v9kq8w5s3f6m2x7c4ha"."""
     project_id: builtins.str
@@ -134,6 +136,8 @@ class Sandbox(message.Message):
     """Where the project is seen."""
     close_reason: CloseReason.ValueType
     """Why it was closed."""
+    persistent: builtins.bool
+    """Whether it is paused at its end instead of closed: a flag of the project."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -145,6 +149,10 @@ class Sandbox(message.Message):
     @builtins.property
     def closed_at(self) -> timestamp_pb2.Timestamp:
         """When it was closed; unset while it is not."""
+
+    @builtins.property
+    def paused_at(self) -> timestamp_pb2.Timestamp:
+        """When it was put to sleep; unset while it is not."""
 
     def __init__(
         self,
@@ -158,10 +166,12 @@ class Sandbox(message.Message):
         expires_at: timestamp_pb2.Timestamp | None = ...,
         closed_at: timestamp_pb2.Timestamp | None = ...,
         close_reason: CloseReason.ValueType = ...,
+        persistent: builtins.bool = ...,
+        paused_at: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["closed_at", b"closed_at", "created_at", b"created_at", "expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["closed_at", b"closed_at", "created_at", b"created_at", "expires_at", b"expires_at", "paused_at", b"paused_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "expires_at", b"expires_at", "preview_url", b"preview_url", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_url", b"sandbox_url", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["close_reason", b"close_reason", "closed_at", b"closed_at", "created_at", b"created_at", "expires_at", b"expires_at", "paused_at", b"paused_at", "persistent", b"persistent", "preview_url", b"preview_url", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_url", b"sandbox_url", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,6 +481,7 @@ class SandboxStats(message.Message):
     SECONDS_UNTIL_EXPIRY_FIELD_NUMBER: builtins.int
     FILE_COUNT_FIELD_NUMBER: builtins.int
     FILE_BYTES_FIELD_NUMBER: builtins.int
+    COMMANDS_RUN_FIELD_NUMBER: builtins.int
     sandbox_id: builtins.str
     """The sandbox's id."""
     status: SandboxStatus.ValueType
@@ -495,6 +506,8 @@ class SandboxStats(message.Message):
     """Files of the project in the sandbox."""
     file_bytes: builtins.int
     """Their bytes together."""
+    commands_run: builtins.int
+    """Commands that RunCommand has run in it."""
     def __init__(
         self,
         *,
@@ -510,10 +523,669 @@ class SandboxStats(message.Message):
         seconds_until_expiry: builtins.int = ...,
         file_count: builtins.int = ...,
         file_bytes: builtins.int = ...,
+        commands_run: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_count", b"cpu_count", "cpu_used_percent", b"cpu_used_percent", "disk_total_mib", b"disk_total_mib", "disk_used_mib", b"disk_used_mib", "file_bytes", b"file_bytes", "file_count", b"file_count", "memory_total_mib", b"memory_total_mib", "memory_used_mib", b"memory_used_mib", "sandbox_id", b"sandbox_id", "seconds_until_expiry", b"seconds_until_expiry", "status", b"status", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["commands_run", b"commands_run", "cpu_count", b"cpu_count", "cpu_used_percent", b"cpu_used_percent", "disk_total_mib", b"disk_total_mib", "disk_used_mib", b"disk_used_mib", "file_bytes", b"file_bytes", "file_count", b"file_count", "memory_total_mib", b"memory_total_mib", "memory_used_mib", b"memory_used_mib", "sandbox_id", b"sandbox_id", "seconds_until_expiry", b"seconds_until_expiry", "status", b"status", "uptime_seconds", b"uptime_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ExtendSandboxRequest(message.Message):
+    """Asks for a longer life."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    seconds: builtins.int
+    """Seconds from now, 1 to 86,400; 0: the lifetime of a new sandbox."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        seconds: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_id", b"project_id", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PauseSandboxRequest(message.Message):
+    """Asks for sleep."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ResumeSandboxRequest(message.Message):
+    """Asks for the end of sleep."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadArchiveRequest(message.Message):
+    """One message of an archive."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's. In the first message."""
+    path: builtins.str
+    """The folder to unpack into, relative to the project's; empty: the project's own. In the first message."""
+    @builtins.property
+    def content(self) -> httpbody_pb2.HttpBody:
+        """At most 1 MiB of the archive."""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        path: builtins.str = ...,
+        content: httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["content", b"content"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "path", b"path", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadArchiveResponse(message.Message):
+    """What an archive brought."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    size_bytes: builtins.int
+    """Their bytes together."""
+    @builtins.property
+    def files(self) -> containers.RepeatedCompositeFieldContainer[files_pb2.FileEntry]:
+        """The files that were unpacked, as they are now."""
+
+    def __init__(
+        self,
+        *,
+        files: abc.Iterable[files_pb2.FileEntry] | None = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DownloadArchiveRequest(message.Message):
+    """Asks for an archive."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    path: builtins.str
+    """The folder to pack, relative to the project's; empty: the project's own."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        path: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["path", b"path", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WatchSandboxFilesRequest(message.Message):
+    """Asks for changes of files."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SandboxFileEvent(message.Message):
+    """One thing that happened to the project's files in the sandbox."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    LISTED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    GONE_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """Counts the events of this stream, from 1."""
+    @builtins.property
+    def listed(self) -> FilesListed:
+        """All files there are: first in every stream, and again after the sandbox was replaced."""
+
+    @builtins.property
+    def changed(self) -> FileChanged:
+        """A file was made or changed."""
+
+    @builtins.property
+    def removed(self) -> FileRemoved:
+        """A file was removed."""
+
+    @builtins.property
+    def gone(self) -> SandboxGone:
+        """The sandbox is gone: the stream goes on with a listing when there is another."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        listed: FilesListed | None = ...,
+        changed: FileChanged | None = ...,
+        removed: FileRemoved | None = ...,
+        gone: SandboxGone | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["changed", b"changed", "event", b"event", "gone", b"gone", "listed", b"listed", "removed", b"removed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changed", b"changed", "event", b"event", "gone", b"gone", "listed", b"listed", "removed", b"removed", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["listed", "changed", "removed", "gone"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+@typing.final
+class FilesListed(message.Message):
+    """All of the project's files in the sandbox."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def files(self) -> containers.RepeatedCompositeFieldContainer[SandboxEntry]:
+        """By path."""
+
+    def __init__(
+        self,
+        *,
+        files: abc.Iterable[SandboxEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["files", b"files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FileChanged(message.Message):
+    """A file was made or changed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def file(self) -> SandboxEntry:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        file: SandboxEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["file", b"file"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["file", b"file"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FileRemoved(message.Message):
+    """A file was removed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    """Which one, relative to the project's folder."""
+    def __init__(
+        self,
+        *,
+        path: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SandboxGone(message.Message):
+    """The sandbox ended or fell asleep."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RunCommandRequest(message.Message):
+    """Asks for a command to be run."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class EnvEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    COMMAND_FIELD_NUMBER: builtins.int
+    CWD_FIELD_NUMBER: builtins.int
+    ENV_FIELD_NUMBER: builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    command: builtins.str
+    """What to run, by bash, at most 32 kB."""
+    cwd: builtins.str
+    """In which folder: relative to the project's, or absolute. Empty: the project's folder."""
+    timeout_seconds: builtins.int
+    """Seconds after which it is ended, 1 to 3,600; 0: 60."""
+    @builtins.property
+    def env(self) -> containers.ScalarMap[builtins.str, builtins.str]:
+        """Variables beside the sandbox's own, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        command: builtins.str = ...,
+        cwd: builtins.str = ...,
+        env: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        timeout_seconds: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "cwd", b"cwd", "env", b"env", "project_id", b"project_id", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CommandEvent(message.Message):
+    """One thing that a command did."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    STARTED_FIELD_NUMBER: builtins.int
+    STDOUT_FIELD_NUMBER: builtins.int
+    STDERR_FIELD_NUMBER: builtins.int
+    EXITED_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """Counts the events of this command, from 1."""
+    @builtins.property
+    def started(self) -> CommandStarted:
+        """It runs."""
+
+    @builtins.property
+    def stdout(self) -> CommandOutput:
+        """It wrote to its standard output. Bytes that are no UTF-8 are replaced."""
+
+    @builtins.property
+    def stderr(self) -> CommandOutput:
+        """It wrote to its standard error."""
+
+    @builtins.property
+    def exited(self) -> CommandExited:
+        """It ended: the last event."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        started: CommandStarted | None = ...,
+        stdout: CommandOutput | None = ...,
+        stderr: CommandOutput | None = ...,
+        exited: CommandExited | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["event", b"event", "exited", b"exited", "started", b"started", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["event", b"event", "exited", b"exited", "sequence", b"sequence", "started", b"started", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["started", "stdout", "stderr", "exited"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+@typing.final
+class CommandStarted(message.Message):
+    """A command runs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PID_FIELD_NUMBER: builtins.int
+    pid: builtins.int
+    """Its number in the sandbox."""
+    def __init__(
+        self,
+        *,
+        pid: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["pid", b"pid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CommandOutput(message.Message):
+    """A piece of what a command wrote."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: builtins.int
+    text: builtins.str
+    """The text."""
+    def __init__(
+        self,
+        *,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CommandExited(message.Message):
+    """A command ended."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
+    TRUNCATED_FIELD_NUMBER: builtins.int
+    DURATION_MS_FIELD_NUMBER: builtins.int
+    exit_code: builtins.int
+    """What it answered; -1 where a signal ended it."""
+    cause: builtins.str
+    """Why it ended, where it did not end by itself: "timeout", or the signal's name; empty otherwise."""
+    truncated: builtins.bool
+    """Whether output was left out because there was more than the limit."""
+    duration_ms: builtins.int
+    """How long it ran, in milliseconds."""
+    def __init__(
+        self,
+        *,
+        exit_code: builtins.int = ...,
+        cause: builtins.str = ...,
+        truncated: builtins.bool = ...,
+        duration_ms: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cause", b"cause", "duration_ms", b"duration_ms", "exit_code", b"exit_code", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSandboxPortsRequest(message.Message):
+    """Asks what is listened on."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListSandboxPortsResponse(message.Message):
+    """The ports that something listens on."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PORTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def ports(self) -> containers.RepeatedCompositeFieldContainer[SandboxPort]:
+        """By number."""
+
+    def __init__(
+        self,
+        *,
+        ports: abc.Iterable[SandboxPort] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["ports", b"ports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SandboxPort(message.Message):
+    """A port that something listens on."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: builtins.int
+    PREVIEW_URL_FIELD_NUMBER: builtins.int
+    PROCESS_NAME_FIELD_NUMBER: builtins.int
+    PID_FIELD_NUMBER: builtins.int
+    READY_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
+    port: builtins.int
+    """Its number."""
+    preview_url: builtins.str
+    """Where it is seen from outside."""
+    process_name: builtins.str
+    """What listens, for example "python3"; empty where that can't be told."""
+    pid: builtins.int
+    """Its process in the sandbox; 0 where that can't be told."""
+    ready: builtins.bool
+    """Whether an HTTP request to it was answered just now."""
+    preview: builtins.bool
+    """Whether it is the project's own preview."""
+    def __init__(
+        self,
+        *,
+        port: builtins.int = ...,
+        preview_url: builtins.str = ...,
+        process_name: builtins.str = ...,
+        pid: builtins.int = ...,
+        ready: builtins.bool = ...,
+        preview: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["pid", b"pid", "port", b"port", "preview", b"preview", "preview_url", b"preview_url", "process_name", b"process_name", "ready", b"ready"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetSandboxUsageRequest(message.Message):
+    """Asks what was used."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SandboxUsage(message.Message):
+    """What a user's sandboxes used. Days and months are those of UTC."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ACTIVE_SANDBOXES_FIELD_NUMBER: builtins.int
+    MAX_ACTIVE_SANDBOXES_FIELD_NUMBER: builtins.int
+    PAUSED_SANDBOXES_FIELD_NUMBER: builtins.int
+    SECONDS_TODAY_FIELD_NUMBER: builtins.int
+    MAX_SECONDS_A_DAY_FIELD_NUMBER: builtins.int
+    DAY_RESETS_AT_FIELD_NUMBER: builtins.int
+    SECONDS_THIS_MONTH_FIELD_NUMBER: builtins.int
+    COST_USD_THIS_MONTH_FIELD_NUMBER: builtins.int
+    PRICES_AS_OF_FIELD_NUMBER: builtins.int
+    COMMANDS_TODAY_FIELD_NUMBER: builtins.int
+    active_sandboxes: builtins.int
+    """Sandboxes that run or are being made."""
+    max_active_sandboxes: builtins.int
+    """How many there may be."""
+    paused_sandboxes: builtins.int
+    """Sandboxes that sleep."""
+    seconds_today: builtins.int
+    """Seconds that sandboxes ran today."""
+    max_seconds_a_day: builtins.int
+    """How many there may be in a day; 0: any number."""
+    seconds_this_month: builtins.int
+    """Seconds that sandboxes ran this month."""
+    cost_usd_this_month: builtins.float
+    """What they cost this month in US dollars, by the price table; 0 on a machine of one's own."""
+    prices_as_of: builtins.str
+    """The date of the price table, for example "2026-11-01"."""
+    commands_today: builtins.int
+    """Commands that were run today."""
+    @builtins.property
+    def day_resets_at(self) -> timestamp_pb2.Timestamp:
+        """When the day ends."""
+
+    def __init__(
+        self,
+        *,
+        active_sandboxes: builtins.int = ...,
+        max_active_sandboxes: builtins.int = ...,
+        paused_sandboxes: builtins.int = ...,
+        seconds_today: builtins.int = ...,
+        max_seconds_a_day: builtins.int = ...,
+        day_resets_at: timestamp_pb2.Timestamp | None = ...,
+        seconds_this_month: builtins.int = ...,
+        cost_usd_this_month: builtins.float = ...,
+        prices_as_of: builtins.str = ...,
+        commands_today: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["day_resets_at", b"day_resets_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["active_sandboxes", b"active_sandboxes", "commands_today", b"commands_today", "cost_usd_this_month", b"cost_usd_this_month", "day_resets_at", b"day_resets_at", "max_active_sandboxes", b"max_active_sandboxes", "max_seconds_a_day", b"max_seconds_a_day", "paused_sandboxes", b"paused_sandboxes", "prices_as_of", b"prices_as_of", "seconds_this_month", b"seconds_this_month", "seconds_today", b"seconds_today"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class WriteDraftRequest(message.Message):
+    """A piece of a file that is being written."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    DISCARD_FIELD_NUMBER: builtins.int
+    project_id: builtins.str
+    """Which project's."""
+    path: builtins.str
+    """Which file; with discard, empty means all drafts of the generation."""
+    content: builtins.bytes
+    """All of the draft as it is now, fit to be shown."""
+    discard: builtins.bool
+    """Ends the draft: the preview shows the file as it is in the project's folder."""
+    @builtins.property
+    def origin(self) -> files_pb2.WriteOrigin:
+        """Who writes."""
+
+    def __init__(
+        self,
+        *,
+        project_id: builtins.str = ...,
+        origin: files_pb2.WriteOrigin | None = ...,
+        path: builtins.str = ...,
+        content: builtins.bytes = ...,
+        discard: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "discard", b"discard", "origin", b"origin", "path", b"path", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

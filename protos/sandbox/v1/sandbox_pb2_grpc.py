@@ -53,6 +53,21 @@ class SandboxServiceStub:
                 request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSandboxRequest.SerializeToString,
                 response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
                 _registered_method=True)
+        self.ExtendSandbox = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/ExtendSandbox',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ExtendSandboxRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+                _registered_method=True)
+        self.PauseSandbox = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/PauseSandbox',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.PauseSandboxRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+                _registered_method=True)
+        self.ResumeSandbox = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/ResumeSandbox',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ResumeSandboxRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+                _registered_method=True)
         self.ListSandboxFiles = channel.unary_unary(
                 '/sandwright.sandbox.v1.SandboxService/ListSandboxFiles',
                 request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxFilesRequest.SerializeToString,
@@ -73,6 +88,36 @@ class SandboxServiceStub:
                 request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.DeleteSandboxFileRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.UploadArchive = channel.stream_unary(
+                '/sandwright.sandbox.v1.SandboxService/UploadArchive',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveResponse.FromString,
+                _registered_method=True)
+        self.DownloadArchive = channel.unary_stream(
+                '/sandwright.sandbox.v1.SandboxService/DownloadArchive',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.DownloadArchiveRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.WatchSandboxFiles = channel.unary_stream(
+                '/sandwright.sandbox.v1.SandboxService/WatchSandboxFiles',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WatchSandboxFilesRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxFileEvent.FromString,
+                _registered_method=True)
+        self.RunCommand = channel.unary_stream(
+                '/sandwright.sandbox.v1.SandboxService/RunCommand',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.RunCommandRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CommandEvent.FromString,
+                _registered_method=True)
+        self.ListSandboxPorts = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/ListSandboxPorts',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsResponse.FromString,
+                _registered_method=True)
+        self.GetSandboxUsage = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/GetSandboxUsage',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.GetSandboxUsageRequest.SerializeToString,
+                response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxUsage.FromString,
+                _registered_method=True)
         self.GetSandboxStats = channel.unary_unary(
                 '/sandwright.sandbox.v1.SandboxService/GetSandboxStats',
                 request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.GetSandboxStatsRequest.SerializeToString,
@@ -87,6 +132,11 @@ class SandboxServiceStub:
                 '/sandwright.sandbox.v1.SandboxService/WriteFiles',
                 request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesRequest.SerializeToString,
                 response_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesResponse.FromString,
+                _registered_method=True)
+        self.WriteDraft = channel.unary_unary(
+                '/sandwright.sandbox.v1.SandboxService/WriteDraft',
+                request_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteDraftRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.DiscardSandbox = channel.unary_unary(
                 '/sandwright.sandbox.v1.SandboxService/DiscardSandbox',
@@ -118,6 +168,31 @@ class SandboxServiceServicer:
     def CloseSandbox(self, request, context):
         """Closes the project's sandbox. The project's files stay in the store.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendSandbox(self, request, context):
+        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
+        limit and the latest possible end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSandbox(self, request, context):
+        """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSandbox(self, request, context):
+        """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +231,57 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadArchive(self, request_iterator, context):
+        """Unpacks a zip archive into the project, or into a folder of it: all of its files or none, into the sandbox and into the store. Files
+        that the archive does not name stay. The metadata x-content-length, where it is given, says how many bytes must come.
+        Errors: INVALID_ARGUMENT naming the entry that can't be (a path that leaves the folder, a link, a device, a password, a size that is
+        not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadArchive(self, request, context):
+        """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSandboxFiles(self, request, context):
+        """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
+        the caller ends it; a sandbox that is replaced begins again with all of them.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunCommand(self, request, context):
+        """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
+        it makes, changes or removes in the project's folder reach the store.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSandboxPorts(self, request, context):
+        """The ports that something listens on, with the address under which each is seen from outside.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSandboxUsage(self, request, context):
+        """What the caller's sandboxes have used, what they cost, and the limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSandboxStats(self, request, context):
         """What the sandbox uses, and how long it will last.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
@@ -175,6 +301,15 @@ class SandboxServiceServicer:
         """Writes files into the sandbox and into the store: acknowledged means both. The first message is the header. A sandbox that is gone is
         replaced by a new one, filled from the store.
         Errors: as projects.PutFiles; UNAVAILABLE where neither the sandbox nor a new one answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteDraft(self, request, context):
+        """Shows a file in the preview while it is being written. Nothing of it reaches the store or the project's folder; the file's own write, or
+        a discard, ends it. Drafts are for showing: where no sandbox runs, nothing happens.
+        Errors: ABORTED (STALE_EPOCH).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,6 +340,21 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSandboxRequest.FromString,
                     response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
             ),
+            'ExtendSandbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendSandbox,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ExtendSandboxRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
+            ),
+            'PauseSandbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSandbox,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.PauseSandboxRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
+            ),
+            'ResumeSandbox': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSandbox,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ResumeSandboxRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.SerializeToString,
+            ),
             'ListSandboxFiles': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSandboxFiles,
                     request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxFilesRequest.FromString,
@@ -225,6 +375,36 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.DeleteSandboxFileRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'UploadArchive': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadArchive,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveResponse.SerializeToString,
+            ),
+            'DownloadArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadArchive,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.DownloadArchiveRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'WatchSandboxFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSandboxFiles,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WatchSandboxFilesRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxFileEvent.SerializeToString,
+            ),
+            'RunCommand': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunCommand,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.RunCommandRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CommandEvent.SerializeToString,
+            ),
+            'ListSandboxPorts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSandboxPorts,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsResponse.SerializeToString,
+            ),
+            'GetSandboxUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSandboxUsage,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.GetSandboxUsageRequest.FromString,
+                    response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxUsage.SerializeToString,
+            ),
             'GetSandboxStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSandboxStats,
                     request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.GetSandboxStatsRequest.FromString,
@@ -239,6 +419,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.WriteFiles,
                     request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesRequest.FromString,
                     response_serializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesResponse.SerializeToString,
+            ),
+            'WriteDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteDraft,
+                    request_deserializer=protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteDraftRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'DiscardSandbox': grpc.unary_unary_rpc_method_handler(
                     servicer.DiscardSandbox,
@@ -327,6 +512,87 @@ class SandboxService:
             target,
             '/sandwright.sandbox.v1.SandboxService/CloseSandbox',
             protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSandboxRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendSandbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/ExtendSandbox',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ExtendSandboxRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseSandbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/PauseSandbox',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.PauseSandboxRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSandbox(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/ResumeSandbox',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ResumeSandboxRequest.SerializeToString,
             protos_dot_sandbox_dot_v1_dot_sandbox__pb2.Sandbox.FromString,
             options,
             channel_credentials,
@@ -447,6 +713,168 @@ class SandboxService:
             _registered_method=True)
 
     @staticmethod
+    def UploadArchive(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/UploadArchive',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.UploadArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/DownloadArchive',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.DownloadArchiveRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSandboxFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/WatchSandboxFiles',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WatchSandboxFilesRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxFileEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunCommand(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/RunCommand',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.RunCommandRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.CommandEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSandboxPorts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/ListSandboxPorts',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.ListSandboxPortsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSandboxUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/GetSandboxUsage',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.GetSandboxUsageRequest.SerializeToString,
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.SandboxUsage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetSandboxStats(request,
             target,
             options=(),
@@ -517,6 +945,33 @@ class SandboxService:
             '/sandwright.sandbox.v1.SandboxService/WriteFiles',
             protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesRequest.SerializeToString,
             protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.sandbox.v1.SandboxService/WriteDraft',
+            protos_dot_sandbox_dot_v1_dot_sandbox__pb2.WriteDraftRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,19 @@ class SandboxServiceStub:
     """Closes the project's sandbox. The project's files stay in the store.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
     """
+    ExtendSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ExtendSandboxRequest, sandbox_pb2.Sandbox]
+    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
+    limit and the latest possible end.
+    """
+    PauseSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.PauseSandboxRequest, sandbox_pb2.Sandbox]
+    """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    ResumeSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ResumeSandboxRequest, sandbox_pb2.Sandbox]
+    """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+    """
     ListSandboxFiles: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxFilesRequest, sandbox_pb2.ListSandboxFilesResponse]
     """What lies in the sandbox: the project's folder, or with path "/" the whole file system.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
@@ -65,6 +78,32 @@ class SandboxServiceStub:
     """Deletes one of the project's files, in the sandbox and in the store.
     Errors: NOT_FOUND (FILE_NOT_FOUND).
     """
+    UploadArchive: grpc.StreamUnaryMultiCallable[sandbox_pb2.UploadArchiveRequest, sandbox_pb2.UploadArchiveResponse]
+    """Unpacks a zip archive into the project, or into a folder of it: all of its files or none, into the sandbox and into the store. Files
+    that the archive does not name stay. The metadata x-content-length, where it is given, says how many bytes must come.
+    Errors: INVALID_ARGUMENT naming the entry that can't be (a path that leaves the folder, a link, a device, a password, a size that is
+    not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
+    """
+    DownloadArchive: grpc.UnaryStreamMultiCallable[sandbox_pb2.DownloadArchiveRequest, httpbody_pb2.HttpBody]
+    """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
+    """
+    WatchSandboxFiles: grpc.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]
+    """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
+    the caller ends it; a sandbox that is replaced begins again with all of them.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    RunCommand: grpc.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]
+    """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
+    it makes, changes or removes in the project's folder reach the store.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+    """
+    ListSandboxPorts: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxPortsRequest, sandbox_pb2.ListSandboxPortsResponse]
+    """The ports that something listens on, with the address under which each is seen from outside.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    GetSandboxUsage: grpc.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxUsageRequest, sandbox_pb2.SandboxUsage]
+    """What the caller's sandboxes have used, what they cost, and the limits."""
     GetSandboxStats: grpc.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxStatsRequest, sandbox_pb2.SandboxStats]
     """What the sandbox uses, and how long it will last.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
@@ -75,6 +114,11 @@ class SandboxServiceStub:
     """Writes files into the sandbox and into the store: acknowledged means both. The first message is the header. A sandbox that is gone is
     replaced by a new one, filled from the store.
     Errors: as projects.PutFiles; UNAVAILABLE where neither the sandbox nor a new one answers.
+    """
+    WriteDraft: grpc.UnaryUnaryMultiCallable[sandbox_pb2.WriteDraftRequest, empty_pb2.Empty]
+    """Shows a file in the preview while it is being written. Nothing of it reaches the store or the project's folder; the file's own write, or
+    a discard, ends it. Drafts are for showing: where no sandbox runs, nothing happens.
+    Errors: ABORTED (STALE_EPOCH).
     """
     DiscardSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.DiscardSandboxRequest, empty_pb2.Empty]
     """Closes a sandbox that a failed generation made, where it is still the project's. Anything else is left alone."""
@@ -96,6 +140,19 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     """Closes the project's sandbox. The project's files stay in the store.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
     """
+    ExtendSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.ExtendSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
+    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
+    limit and the latest possible end.
+    """
+    PauseSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.PauseSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
+    """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    ResumeSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.ResumeSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
+    """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+    """
     ListSandboxFiles: aio.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxFilesRequest, sandbox_pb2.ListSandboxFilesResponse]  # type: ignore[assignment]
     """What lies in the sandbox: the project's folder, or with path "/" the whole file system.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
@@ -113,6 +170,32 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     """Deletes one of the project's files, in the sandbox and in the store.
     Errors: NOT_FOUND (FILE_NOT_FOUND).
     """
+    UploadArchive: aio.StreamUnaryMultiCallable[sandbox_pb2.UploadArchiveRequest, sandbox_pb2.UploadArchiveResponse]  # type: ignore[assignment]
+    """Unpacks a zip archive into the project, or into a folder of it: all of its files or none, into the sandbox and into the store. Files
+    that the archive does not name stay. The metadata x-content-length, where it is given, says how many bytes must come.
+    Errors: INVALID_ARGUMENT naming the entry that can't be (a path that leaves the folder, a link, a device, a password, a size that is
+    not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
+    """
+    DownloadArchive: aio.UnaryStreamMultiCallable[sandbox_pb2.DownloadArchiveRequest, httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
+    """
+    WatchSandboxFiles: aio.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]  # type: ignore[assignment]
+    """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
+    the caller ends it; a sandbox that is replaced begins again with all of them.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    RunCommand: aio.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]  # type: ignore[assignment]
+    """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
+    it makes, changes or removes in the project's folder reach the store.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+    """
+    ListSandboxPorts: aio.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxPortsRequest, sandbox_pb2.ListSandboxPortsResponse]  # type: ignore[assignment]
+    """The ports that something listens on, with the address under which each is seen from outside.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    """
+    GetSandboxUsage: aio.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxUsageRequest, sandbox_pb2.SandboxUsage]  # type: ignore[assignment]
+    """What the caller's sandboxes have used, what they cost, and the limits."""
     GetSandboxStats: aio.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxStatsRequest, sandbox_pb2.SandboxStats]  # type: ignore[assignment]
     """What the sandbox uses, and how long it will last.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
@@ -123,6 +206,11 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     """Writes files into the sandbox and into the store: acknowledged means both. The first message is the header. A sandbox that is gone is
     replaced by a new one, filled from the store.
     Errors: as projects.PutFiles; UNAVAILABLE where neither the sandbox nor a new one answers.
+    """
+    WriteDraft: aio.UnaryUnaryMultiCallable[sandbox_pb2.WriteDraftRequest, empty_pb2.Empty]  # type: ignore[assignment]
+    """Shows a file in the preview while it is being written. Nothing of it reaches the store or the project's folder; the file's own write, or
+    a discard, ends it. Drafts are for showing: where no sandbox runs, nothing happens.
+    Errors: ABORTED (STALE_EPOCH).
     """
     DiscardSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.DiscardSandboxRequest, empty_pb2.Empty]  # type: ignore[assignment]
     """Closes a sandbox that a failed generation made, where it is still the project's. Anything else is left alone."""
@@ -158,6 +246,37 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
         """Closes the project's sandbox. The project's files stay in the store.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
+        """
+
+    @abc_1.abstractmethod
+    def ExtendSandbox(
+        self,
+        request: sandbox_pb2.ExtendSandboxRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
+        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
+        limit and the latest possible end.
+        """
+
+    @abc_1.abstractmethod
+    def PauseSandbox(
+        self,
+        request: sandbox_pb2.PauseSandboxRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
+        """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+
+    @abc_1.abstractmethod
+    def ResumeSandbox(
+        self,
+        request: sandbox_pb2.ResumeSandboxRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
+        """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
         """
 
     @abc_1.abstractmethod
@@ -202,6 +321,68 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         """
 
     @abc_1.abstractmethod
+    def UploadArchive(
+        self,
+        request_iterator: _MaybeAsyncIterator[sandbox_pb2.UploadArchiveRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.UploadArchiveResponse, abc.Awaitable[sandbox_pb2.UploadArchiveResponse]]:
+        """Unpacks a zip archive into the project, or into a folder of it: all of its files or none, into the sandbox and into the store. Files
+        that the archive does not name stay. The metadata x-content-length, where it is given, says how many bytes must come.
+        Errors: INVALID_ARGUMENT naming the entry that can't be (a path that leaves the folder, a link, a device, a password, a size that is
+        not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
+        """
+
+    @abc_1.abstractmethod
+    def DownloadArchive(
+        self,
+        request: sandbox_pb2.DownloadArchiveRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[httpbody_pb2.HttpBody], abc.AsyncIterator[httpbody_pb2.HttpBody]]:
+        """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
+        """
+
+    @abc_1.abstractmethod
+    def WatchSandboxFiles(
+        self,
+        request: sandbox_pb2.WatchSandboxFilesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[sandbox_pb2.SandboxFileEvent], abc.AsyncIterator[sandbox_pb2.SandboxFileEvent]]:
+        """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
+        the caller ends it; a sandbox that is replaced begins again with all of them.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+
+    @abc_1.abstractmethod
+    def RunCommand(
+        self,
+        request: sandbox_pb2.RunCommandRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[abc.Iterator[sandbox_pb2.CommandEvent], abc.AsyncIterator[sandbox_pb2.CommandEvent]]:
+        """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
+        it makes, changes or removes in the project's folder reach the store.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+        """
+
+    @abc_1.abstractmethod
+    def ListSandboxPorts(
+        self,
+        request: sandbox_pb2.ListSandboxPortsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.ListSandboxPortsResponse, abc.Awaitable[sandbox_pb2.ListSandboxPortsResponse]]:
+        """The ports that something listens on, with the address under which each is seen from outside.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        """
+
+    @abc_1.abstractmethod
+    def GetSandboxUsage(
+        self,
+        request: sandbox_pb2.GetSandboxUsageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[sandbox_pb2.SandboxUsage, abc.Awaitable[sandbox_pb2.SandboxUsage]]:
+        """What the caller's sandboxes have used, what they cost, and the limits."""
+
+    @abc_1.abstractmethod
     def GetSandboxStats(
         self,
         request: sandbox_pb2.GetSandboxStatsRequest,
@@ -228,6 +409,17 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         """Writes files into the sandbox and into the store: acknowledged means both. The first message is the header. A sandbox that is gone is
         replaced by a new one, filled from the store.
         Errors: as projects.PutFiles; UNAVAILABLE where neither the sandbox nor a new one answers.
+        """
+
+    @abc_1.abstractmethod
+    def WriteDraft(
+        self,
+        request: sandbox_pb2.WriteDraftRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[empty_pb2.Empty, abc.Awaitable[empty_pb2.Empty]]:
+        """Shows a file in the preview while it is being written. Nothing of it reaches the store or the project's folder; the file's own write, or
+        a discard, ends it. Drafts are for showing: where no sandbox runs, nothing happens.
+        Errors: ABORTED (STALE_EPOCH).
         """
 
     @abc_1.abstractmethod
