@@ -86,6 +86,7 @@ def project(found: Project) -> projects_pb2.Project:
         created_at=_time(found.created_at),
         updated_at=_time(found.updated_at),
         owner_id=found.owner_id,
+        persistent_sandbox=found.persistent_sandbox,
     )
 
 
@@ -145,6 +146,9 @@ def change(found: Change) -> projects_pb2.Change:
         case ChangeKind.FILES_RESET:
             message.files_reset.version = found.version
             message.files_reset.SetInParent()
+        case ChangeKind.PROJECT_UPDATED:
+            message.project_updated.persistent_sandbox = found.persistent_sandbox
+            message.project_updated.SetInParent()
     return message
 
 

@@ -27,6 +27,7 @@ class ChangeKind(StrEnum):
 
     PROJECT_DELETED = "project_deleted"
     FILES_RESET = "files_reset"
+    PROJECT_UPDATED = "project_updated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Project:
     size_bytes: int
     created_at: datetime
     updated_at: datetime
+    persistent_sandbox: bool
+    """Whether its sandbox is paused at its end instead of closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +197,5 @@ class Change:
     kind: ChangeKind
     version: int
     """Of a reset: the version whose files the project has now, 0 for none at all."""
+    persistent_sandbox: bool
+    """Of an update: the project's flag as it is now."""

@@ -88,6 +88,7 @@ projects = Table(
     Column("sandbox_id", Text, nullable=False, server_default=text("''")),
     Column("sandbox_status", Text, nullable=False, server_default=text("'inactive'")),
     Column("sandbox_revision", BigInteger, nullable=False, server_default=text("0")),
+    Column("persistent_sandbox", Boolean, nullable=False, server_default=text("false")),
     Column("file_count", Integer, nullable=False, server_default=text("0")),
     Column("size_bytes", Integer, nullable=False, server_default=text("0")),
     Column("idempotency_key", Text),
@@ -217,5 +218,6 @@ changes = Table(
     Column("owner_id", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("persistent_sandbox", Boolean, nullable=False, server_default=text("false")),
     _created_at(),
 )

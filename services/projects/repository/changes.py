@@ -34,6 +34,7 @@ class ChangesRepository:
                 owner_id=project.owner_id,
                 kind=kind.value,
                 version=version,
+                persistent_sandbox=project.persistent_sandbox,
             )
         )
         await self._connection.execute(select(func.pg_notify(CHANNEL, "")))
@@ -56,6 +57,7 @@ class ChangesRepository:
                 created_at=row.created_at,
                 kind=ChangeKind(row.kind),
                 version=row.version,
+                persistent_sandbox=row.persistent_sandbox,
             )
             for row in await self._connection.execute(statement)
         ]

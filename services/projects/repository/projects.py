@@ -25,6 +25,7 @@ class ProjectsRepository:
         name: str,
         description: str,
         *,
+        persistent_sandbox: bool,
         idempotency_key: str | None,
         request_sha256: str,
     ) -> Project:
@@ -36,6 +37,7 @@ class ProjectsRepository:
                 owner_id=owner_id,
                 name=name,
                 description=description,
+                persistent_sandbox=persistent_sandbox,
                 idempotency_key=idempotency_key,
                 request_sha256=request_sha256,
             )
@@ -81,9 +83,9 @@ class ProjectsRepository:
         return [_project(row) for row in await self._connection.execute(statement)]
 
     async def describe(
-        self, owner_id: str, project_id: str, changed: dict[str, str]
+        self, owner_id: str, project_id: str, changed: dict[str, str | bool]
     ) -> Project | None:
-        """Changes name or description or both; ``None`` where the user has no such project."""
+        """Changes columns that describe a project; ``None`` where the user has no such project."""
         statement = (
             update(projects)
             .where(projects.c.owner_id == owner_id, projects.c.project_id == project_id)
@@ -150,4 +152,5 @@ def _project(row: Row[Any]) -> Project:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        persistent_sandbox=row.persistent_sandbox,
     )

@@ -52,7 +52,11 @@ class ProjectsServicer(projects_pb2_grpc.ProjectsServiceServicer):
     ) -> projects_pb2.Project:
         return convert.project(
             await self._use.projects.create(
-                owner(), request.name, request.description, request.idempotency_key
+                owner(),
+                request.name,
+                request.description,
+                request.idempotency_key,
+                persistent_sandbox=request.persistent_sandbox,
             )
         )
 
@@ -76,11 +80,13 @@ class ProjectsServicer(projects_pb2_grpc.ProjectsServiceServicer):
     async def UpdateProject(
         self, request: projects_pb2.UpdateProjectRequest, context: Context
     ) -> projects_pb2.Project:
-        changed = {}
+        changed: dict[str, str | bool] = {}
         if request.HasField("name"):
             changed["name"] = request.name
         if request.HasField("description"):
             changed["description"] = request.description
+        if request.HasField("persistent_sandbox"):
+            changed["persistent_sandbox"] = request.persistent_sandbox
         return convert.project(
             await self._use.projects.update(owner(), request.project_id, changed)
         )

@@ -29,13 +29,19 @@ class Projects:
     max_projects: int
 
     async def create(
-        self, owner_id: str, name: str, description: str, idempotency_key: str
+        self,
+        owner_id: str,
+        name: str,
+        description: str,
+        idempotency_key: str,
+        *,
+        persistent_sandbox: bool = False,
     ) -> Project:
         """A new project, or the one that the key made before.
 
         Raises ``Conflict`` for a key that was used with another body, ``QuotaExceeded`` at the limit.
         """
-        request = hashlib.sha256(orjson.dumps([name, description])).hexdigest()
+        request = hashlib.sha256(orjson.dumps([name, description, persistent_sandbox])).hexdigest()
         async with self.database.begin() as connection:
             # One user's projects are made one after another: neither the key nor the limit can be raced.
             if not await AccountsRepository(connection).lock_user(owner_id):
@@ -49,6 +55,7 @@ class Projects:
                 owner_id,
                 name,
                 description,
+                persistent_sandbox=persistent_sandbox,
                 idempotency_key=idempotency_key or None,
                 request_sha256=request,
             )
@@ -63,14 +70,22 @@ class Projects:
         async with self.database.begin() as connection:
             return await owned(connection, owner_id, project_id)
 
-    async def update(self, owner_id: str, project_id: str, changed: dict[str, str]) -> Project:
-        """Changes ``name`` or ``description`` or both or neither. Raises ``NotFound``."""
+    async def update(
+        self, owner_id: str, project_id: str, changed: dict[str, str | bool]
+    ) -> Project:
+        """Changes some, all or none of ``name``, ``description``, ``persistent_sandbox``; tells followers of the last.
+
+        Raises ``NotFound``.
+        """
         async with self.database.begin() as connection:
+            before = await owned(connection, owner_id, project_id, lock=True)
             if not changed:
-                return await owned(connection, owner_id, project_id)
+                return before
             project = await ProjectsRepository(connection).describe(owner_id, project_id, changed)
-        if project is None:
-            raise project_not_found()
+            if project is None:
+                raise project_not_found()
+            if project.persistent_sandbox != before.persistent_sandbox:
+                await ChangesRepository(connection).add(project, ChangeKind.PROJECT_UPDATED)
         return project
 
     async def delete(self, owner_id: str, project_id: str) -> None:

@@ -78,6 +78,29 @@ async def test_a_reset_of_files_names_the_version(alone: ProjectsService) -> Non
     stream.cancel()
 
 
+async def test_a_follower_hears_of_a_changed_flag_once_and_of_no_other_update(
+    alone: ProjectsService,
+) -> None:
+    user = await alone.user()
+    project_id = await user.new_project()
+
+    async def update(**fields: Any) -> projects_pb2.Project:
+        request = projects_pb2.UpdateProjectRequest(project_id=project_id, **fields)
+        return await user.projects.UpdateProject(request)
+
+    assert (await update(persistent_sandbox=True)).persistent_sandbox
+    await update(name="Renamed")
+    await update(persistent_sandbox=True)
+    assert not (await update(persistent_sandbox=False)).persistent_sandbox
+    stream = _watch(alone)
+    told = [await _next(stream), await _next(stream)]
+    assert [change.WhichOneof("kind") for change in told] == ["project_updated"] * 2
+    assert [change.project_updated.persistent_sandbox for change in told] == [True, False]
+    marker = await _deleted(user)
+    assert (await _next(stream)).project_id == marker
+    stream.cancel()
+
+
 async def test_a_follower_goes_on_after_the_last_change_it_has_applied(
     alone: ProjectsService,
 ) -> None:

@@ -144,6 +144,24 @@ async def test_an_update_changes_the_fields_that_are_given(
     assert error.fields == ["name"]
 
 
+async def test_a_project_keeps_its_sandbox_where_it_was_made_so(
+    projects_service: ProjectsService,
+) -> None:
+    user = await projects_service.user()
+    request = projects_pb2.CreateProjectRequest(
+        name="Kept", persistent_sandbox=True, idempotency_key="one"
+    )
+    made = await user.projects.CreateProject(request)
+    assert made.persistent_sandbox
+    assert await user.projects.CreateProject(request) == made
+    request.persistent_sandbox = False
+    async with refused(Code.ABORTED) as error:
+        await user.projects.CreateProject(request)
+    assert error.reason == "IDEMPOTENCY_CONFLICT"
+    plain = await user.projects.CreateProject(projects_pb2.CreateProjectRequest(name="Plain"))
+    assert not plain.persistent_sandbox
+
+
 async def test_a_deleted_project_is_gone_with_its_files_and_versions(
     projects_service: ProjectsService,
 ) -> None:

@@ -47,6 +47,7 @@ STATEMENTS = (
         sandbox_id text NOT NULL DEFAULT '',
         sandbox_status text NOT NULL DEFAULT 'inactive',
         sandbox_revision bigint NOT NULL DEFAULT 0,
+        persistent_sandbox boolean NOT NULL DEFAULT false,
         file_count integer NOT NULL DEFAULT 0,
         size_bytes integer NOT NULL DEFAULT 0,
         idempotency_key text,
@@ -159,6 +160,7 @@ STATEMENTS = (
         owner_id text NOT NULL,
         kind text NOT NULL,
         version integer NOT NULL,
+        persistent_sandbox boolean NOT NULL DEFAULT false,
         created_at timestamptz NOT NULL DEFAULT now()
     )
     """,
