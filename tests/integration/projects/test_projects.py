@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -16,7 +17,7 @@ from tests.fixtures.projects import ProjectsService, running_projects
 Code = grpc.StatusCode
 
 
-def _create(name: str = "Bakery", **fields: str) -> projects_pb2.CreateProjectRequest:
+def _create(name: str = "Bakery", **fields: Any) -> projects_pb2.CreateProjectRequest:
     return projects_pb2.CreateProjectRequest(name=name, **fields)
 
 
