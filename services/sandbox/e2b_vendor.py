@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterator,
+    Sequence,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -26,9 +34,11 @@ from e2b import (
 )
 from e2b.exceptions import SandboxNotRunningException, ServiceBusyException
 from e2b.sandbox.filesystem.filesystem import EntryInfo, FileType, WriteEntry
+from e2b.sandbox.filesystem.watch_handle import FilesystemEvent
 
 from kit.errors import ServiceError, Unavailable
-from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics
+from services.sandbox import listing
+from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics, Scan
 from services.sandbox.settings import E2bSettings
 from services.sandbox.vendor import (
     DiskFull,
@@ -39,6 +49,7 @@ from services.sandbox.vendor import (
     SandboxVendor,
     Upload,
     VendorSandbox,
+    Watch,
 )
 
 _log = structlog.get_logger(__name__)
@@ -239,17 +250,55 @@ class E2bSandbox(VendorSandbox):
         with _translated(files=True):
             return [_entry(one) for one in await self._sandbox.files.list(path, depth=depth)]
 
-    async def hashes(self, path: str) -> dict[str, str]:
+    async def hashes(self, path: str, ignored: Collection[str] = ()) -> dict[str, str]:
         """See ``VendorSandbox``."""
-        # -z: names end with NUL and are not escaped, whatever they hold. 123: a file was gone before its turn came.
-        command = "find . -type f -print0 | xargs -0 -r sha256sum -z -- || [ $? -eq 123 ]"
-        try:
-            with _translated(files=True):
-                done = await self._sandbox.commands.run(command, cwd=path)
-        except PathUnfit as exc:
-            raise Unavailable("the sandbox can't read its own files", retry_after=1.0) from exc
-        lines = [line for line in done.stdout.split("\0") if line]
-        return {path + line[66:].removeprefix("."): line[:64] for line in lines}
+        _, printed = await self._looked(listing.hashes(path, ignored))
+        return listing.hashed(printed)
+
+    async def scan(self, path: str, ignored: Collection[str] = ()) -> Scan:
+        """See ``VendorSandbox``."""
+        code, printed = await self._looked(listing.scan(path, ignored))
+        return listing.scanned(printed, complete=code == 0)
+
+    async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
+        """See ``VendorSandbox``."""
+        found: dict[str, str] = {}
+        for command in listing.hashes_of(paths):
+            found |= listing.hashed((await self._looked(command))[1])
+        return found
+
+    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
+        """See ``VendorSandbox``."""
+        changed, over = asyncio.Event(), asyncio.Event()
+
+        def hear(event: FilesystemEvent) -> None:
+            if heeded(event.name):
+                changed.set()
+
+        def end(_: Exception | None) -> None:
+            over.set()
+            changed.set()
+
+        with _translated(files=True):
+            handle = await self._sandbox.files.watch_dir(
+                path, hear, on_exit=end, timeout=0, recursive=True
+            )
+        return Watch(changed, over, handle.stop)
+
+    async def _looked(self, command: str) -> tuple[int, str]:
+        """The exit code of a command that looks at files, and what it printed."""
+        with _translated():
+            try:
+                done = await self._sandbox.commands.run(command)
+            except CommandExitException as exc:
+                if exc.exit_code == listing.MISSING:
+                    raise PathMissing(command) from exc
+                if exc.exit_code != listing.INCOMPLETE:
+                    raise Unavailable(
+                        "the sandbox can't read its own files", retry_after=1.0
+                    ) from exc
+                return exc.exit_code, exc.stdout
+        return 0, done.stdout
 
     async def start(self, command: str) -> None:
         """See ``VendorSandbox``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -71,15 +72,17 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes in a temporary file. Whoever made it closes it."""
+    """Bytes in a temporary file, or a stretch of one. Whoever made it closes it."""
 
     file: IO[bytes]
     size: int
+    offset: int = 0
+    """Where in the file they begin."""
 
     def piece(self, begin: int, size: int) -> bytes:
         """Some of the bytes. By position, since several may read the same content at the same time."""
-        self.file.seek(begin)
-        return self.file.read(size)
+        self.file.seek(self.offset + begin)
+        return self.file.read(max(0, min(size, self.size - begin)))
 
     def close(self) -> None:
         """Gives the file back."""
@@ -153,6 +156,25 @@ class Entry:
     size_bytes: int
     modified_at: datetime
     symlink_target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A regular file as it was seen in a sandbox, without its content."""
+
+    size_bytes: int
+    modified_at: datetime
+    mark: str
+    """Another one wherever the content may be another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The regular files of a folder by their absolute paths."""
+
+    files: Mapping[str, Seen]
+    complete: bool
+    """False where a folder could not be read: what is missing may be there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.sandbox.model import Content, Entry, Metrics
+from services.sandbox.model import Content, Entry, Metrics, Scan
 
 
 class SandboxLost(Exception):
@@ -39,6 +40,17 @@ class Listed:
 
     vendor_id: str
     labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A folder that is watched. Only that something happened is told, and rather too often than not at all."""
+
+    changed: asyncio.Event
+    """Set when something happened, and when the watch is over; whoever waits clears it."""
+    over: asyncio.Event
+    """Set when nothing more will be told: the sandbox ended or slept, or the connection broke."""
+    stop: Callable[[], Awaitable[None]]
 
 
 class VendorSandbox(Protocol):
@@ -77,8 +89,23 @@ class VendorSandbox(Protocol):
     async def list(self, path: str, depth: int) -> list[Entry]:
         """What lies in a folder, so many levels deep, in no order. Raises ``PathMissing``, ``PathUnfit``."""
 
-    async def hashes(self, path: str) -> dict[str, str]:
-        """SHA-256 in hexadecimal by absolute path of every regular file in a folder."""
+    async def hashes(self, path: str, ignored: Collection[str] = ()) -> dict[str, str]:
+        """SHA-256 in hexadecimal by absolute path of every regular file in a folder.
+
+        What has one of the ``ignored`` names, and what lies in it, is left out. Raises ``PathMissing``.
+        """
+
+    async def scan(self, path: str, ignored: Collection[str] = ()) -> Scan:
+        """The regular files in a folder, those that ``hashes`` would tell. Raises ``PathMissing``."""
+
+    async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
+        """SHA-256 in hexadecimal by absolute path of those that are regular files."""
+
+    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
+        """Watches a folder and those in it. ``heeded``: whether a relative path matters.
+
+        Raises ``PathMissing``, ``PathUnfit``.
+        """
 
     async def start(self, command: str) -> None:
         """Starts a shell command that goes on by itself."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import posixpath
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from services.sandbox.model import Entry, Kind, Metrics
+from services.sandbox.model import Entry, Kind, Metrics, Scan, Seen
 from services.sandbox.vendor import (
     Listed,
     PathMissing,
@@ -19,6 +19,7 @@ from services.sandbox.vendor import (
     SandboxVendor,
     Upload,
     VendorSandbox,
+    Watch,
 )
 
 Hook = Callable[..., Awaitable[None]]
@@ -35,6 +36,7 @@ class FakeSandbox(VendorSandbox):
     files: dict[str, bytes] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
     started: list[str] = field(default_factory=list)
+    watches: list[tuple[str, Callable[[str], bool], Watch]] = field(default_factory=list)
 
     @property
     def vendor_id(self) -> str:
@@ -62,10 +64,12 @@ class FakeSandbox(VendorSandbox):
         self._place(new, data)
         if old != new:
             del self.files[old]
+            self._touched(old)
 
     async def remove(self, path: str) -> None:
         await self._check("remove", path)
         self.files.pop(path, None)
+        self._touched(path)
         below = f"{path}/"
         self.files = {one: data for one, data in self.files.items() if not one.startswith(below)}
         self.folders = {one for one in self.folders if one != path and not one.startswith(below)}
@@ -98,13 +102,59 @@ class FakeSandbox(VendorSandbox):
         below = [one for one in [*self.files, *self.folders] if one.startswith(top) and one != top]
         return [self._entry(one) for one in below if one[len(top) :].count("/") < depth]
 
-    async def hashes(self, path: str) -> dict[str, str]:
+    async def hashes(self, path: str, ignored: Collection[str] = ()) -> dict[str, str]:
         await self._check("hashes", path)
-        return {
-            one: hashlib.sha256(data).hexdigest()
-            for one, data in self.files.items()
-            if one.startswith(f"{path}/")
-        }
+        return self._hashed(self._below(path, ignored))
+
+    async def scan(self, path: str, ignored: Collection[str] = ()) -> Scan:
+        await self._check("scan", path)
+        now = datetime.now(UTC)
+        digests = self._hashed(self._below(path, ignored))
+        return Scan(
+            {one: Seen(len(self.files[one]), now, mark) for one, mark in digests.items()}, True
+        )
+
+    async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
+        await self._check("hashes_of", paths)
+        return self._hashed([path for path in paths if path in self.files])
+
+    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
+        await self._check("watch", path)
+        if path in self.files:
+            raise PathUnfit(path)
+        if path not in self.folders:
+            raise PathMissing(path)
+        watch = Watch(asyncio.Event(), asyncio.Event(), self._unwatch)
+        self.watches.append((path, heeded, watch))
+        return watch
+
+    async def _unwatch(self) -> None:
+        """Who has stopped does not look any more."""
+
+    def _touched(self, path: str) -> None:
+        for folder, heeded, watch in self.watches:
+            if path.startswith(f"{folder}/") and heeded(path[len(folder) + 1 :]):
+                watch.changed.set()
+
+    def end_watches(self) -> None:
+        """What happens to them when the sandbox ends."""
+        for _, _, watch in self.watches:
+            watch.over.set()
+            watch.changed.set()
+        self.watches.clear()
+
+    def _below(self, folder: str, ignored: Collection[str]) -> list[str]:
+        if folder not in self.folders:
+            raise PathMissing(folder)
+        top = f"{folder}/"
+        return [
+            path
+            for path in self.files
+            if path.startswith(top) and not set(path[len(top) :].split("/")) & set(ignored)
+        ]
+
+    def _hashed(self, paths: Sequence[str]) -> dict[str, str]:
+        return {path: hashlib.sha256(self.files[path]).hexdigest() for path in paths}
 
     async def start(self, command: str) -> None:
         await self._check("start", command)
@@ -127,6 +177,7 @@ class FakeSandbox(VendorSandbox):
             raise PathUnfit(path)
         self._make_folders(posixpath.dirname(path))
         self.files[path] = data
+        self._touched(path)
 
     def _make_folders(self, path: str) -> None:
         if path in self.files:
@@ -169,7 +220,9 @@ class FakeVendor(SandboxVendor):
 
     async def kill(self, vendor_id: str) -> None:
         await self.called("kill", vendor_id)
-        self.sandboxes.pop(vendor_id, None)
+        gone = self.sandboxes.pop(vendor_id, None)
+        if gone is not None:
+            gone.end_watches()
 
     async def exists(self, vendor_id: str) -> bool:
         await self.called("exists", vendor_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import secrets
@@ -182,3 +183,61 @@ async def test_metrics_tell_what_there_is(live: VendorSandbox) -> None:
     metrics = await live.metrics()
     assert metrics.cpu_count > 0
     assert metrics.memory_total > 0
+
+
+async def test_hashes_and_scans_leave_out_what_is_ignored(live: VendorSandbox) -> None:
+    paths = ["a.txt", "sub/b \u00e9.txt", "node_modules/x/y.js", "sub/node_modules/z.js", "x.pyc"]
+    await live.write([upload(f"{HOME}/d/{path}", path.encode()) for path in paths])
+    kept = {f"{HOME}/d/{path}": path for path in paths[:2]}
+    ignored = ("node_modules", "x.pyc")
+    hashed = await live.hashes(f"{HOME}/d", ignored)
+    assert hashed == {p: hashlib.sha256(c.encode()).hexdigest() for p, c in kept.items()}
+    scan = await live.scan(f"{HOME}/d", ignored)
+    assert scan.complete
+    assert {p: s.size_bytes for p, s in scan.files.items()} == {
+        p: len(c.encode()) for p, c in kept.items()
+    }
+    assert await live.hashes_of(sorted([*kept, f"{HOME}/missing"])) == hashed
+    assert await live.hashes_of([]) == {}
+    with pytest.raises(PathMissing):
+        await live.scan(f"{HOME}/nowhere")
+    with pytest.raises(PathMissing):
+        await live.hashes(f"{HOME}/nowhere")
+
+
+async def test_a_scan_marks_what_may_have_changed(live: VendorSandbox) -> None:
+    await live.write([upload(f"{HOME}/d/{name}", b"one") for name in ("a", "b")])
+    before = (await live.scan(f"{HOME}/d")).files
+    await live.write([upload(f"{HOME}/d/a", b"two")])
+    after = (await live.scan(f"{HOME}/d")).files
+    assert after[f"{HOME}/d/a"].mark != before[f"{HOME}/d/a"].mark
+    assert after[f"{HOME}/d/b"].mark == before[f"{HOME}/d/b"].mark
+
+
+async def test_many_long_paths_are_hashed(live: VendorSandbox) -> None:
+    paths = [f"{HOME}/d/{'n' * 200}{number}" for number in range(700)]
+    await live.write([upload(path, b"x") for path in paths])
+    assert set(await live.hashes_of(paths)) == set(paths)
+
+
+async def test_a_watch_tells_that_something_happened_and_that_it_is_over(
+    vendor: SandboxVendor, live: VendorSandbox
+) -> None:
+    await live.make_folder(f"{HOME}/d")
+    with pytest.raises(PathMissing):
+        await live.watch(f"{HOME}/nowhere", lambda _: True)
+    watch = await live.watch(f"{HOME}/d", lambda path: path != "quiet")
+    uses: list[Callable[[], Awaitable[object]]] = [
+        lambda: live.write([upload(f"{HOME}/d/a", b"x")]),
+        lambda: live.write([upload(f"{HOME}/d/new/deep/b", b"x")]),
+        lambda: live.rename(f"{HOME}/d/a", f"{HOME}/d/c"),
+        lambda: live.remove(f"{HOME}/d/c"),
+    ]
+    for use in uses:
+        watch.changed.clear()
+        await use()
+        await asyncio.wait_for(watch.changed.wait(), 10)
+    assert not watch.over.is_set()
+    await vendor.kill(live.vendor_id)
+    await asyncio.wait_for(watch.over.wait(), 10)
+    await watch.stop()

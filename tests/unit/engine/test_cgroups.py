@@ -60,9 +60,7 @@ def test_version_one_gets_its_caps_and_its_processes(tmp_path: Path) -> None:
     groups = version_one(tmp_path)
     files(groups.roots["memory"] / "box", memory__limit_in_bytes="", tasks="")
     files(groups.roots["pids"] / "box", pids__max="", tasks="")
-    files(
-        groups.roots["cpu"] / "box", cpu__cfs_quota_us="", cpu__cfs_period_us="", tasks=""
-    )
+    files(groups.roots["cpu"] / "box", cpu__cfs_quota_us="", cpu__cfs_period_us="", tasks="")
     files(groups.roots["freezer"] / "box", freezer__state="", tasks="")
     groups.create("box", LIMITS)
     groups.join("box")

@@ -1,0 +1,74 @@
+"""Shell commands that tell of the files in a sandbox's folder, and what they print. GNU find and coreutils, as in Debian."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+
+from services.sandbox.model import Scan, Seen
+
+MISSING = 44
+"""The exit code where the folder is not there."""
+INCOMPLETE = 45
+"""The exit code where some of it could not be read."""
+# One argument of a program may have 128 KiB; the command is one.
+_COMMAND_BYTES = 64 * 1024
+
+
+def scan(folder: str, ignored: Collection[str]) -> str:
+    """Lists the regular files in a folder."""
+    # A file that vanishes while it is looked at is no failure.
+    found = _find(folder, ignored, r"-ignore_readdir_race", r"-printf '%s %T@ %C@ %i %p\0'")
+    return f"{found} || exit {INCOMPLETE}"
+
+
+def scanned(printed: str, *, complete: bool) -> Scan:
+    """What ``scan`` printed."""
+    files: dict[str, Seen] = {}
+    for line in printed.split("\0"):
+        if line:
+            size, modified, changed, inode, path = line.split(" ", 4)
+            at = datetime.fromtimestamp(float(modified), UTC)
+            files[path] = Seen(int(size), at, f"{size} {modified} {changed} {inode}")
+    return Scan(files, complete)
+
+
+def hashes(folder: str, ignored: Collection[str]) -> str:
+    """Hashes the regular files in a folder."""
+    # -z: names end with NUL and are not escaped, whatever they hold. 123: a file was gone before its turn came.
+    return (
+        f"{_find(folder, ignored, '', '-print0')} | xargs -0 -r sha256sum -z -- || [ $? -eq 123 ]"
+    )
+
+
+def hashes_of(paths: Sequence[str]) -> Iterator[str]:
+    """Hashes these files, with as many commands as it takes."""
+    batch: list[str] = []
+    size = 0
+    for path in paths:
+        quoted = shlex.quote(path)
+        if batch and size + len(quoted.encode()) > _COMMAND_BYTES:
+            yield _hash(batch)
+            batch, size = [], 0
+        batch.append(quoted)
+        size += len(quoted.encode()) + 1
+    if batch:
+        yield _hash(batch)
+
+
+def hashed(printed: str) -> dict[str, str]:
+    """What the commands that hash have printed: hashes by path."""
+    return {line[66:]: line[:64] for line in printed.split("\0") if line}
+
+
+def _find(folder: str, ignored: Collection[str], option: str, action: str) -> str:
+    names = " -o ".join(f"-name {shlex.quote(name)}" for name in ignored)
+    prune = rf"-mindepth 1 \( {names} \) -prune -o" if names else ""
+    place = shlex.quote(folder)
+    return f"[ -d {place} ] || exit {MISSING}; find {place} {option} {prune} -type f {action}"
+
+
+def _hash(quoted: Sequence[str]) -> str:
+    # 1: a file was gone before its turn came.
+    return f"sha256sum -z -- {' '.join(quoted)} || [ $? -eq 1 ]"
