@@ -25,14 +25,17 @@ from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
+from services.sandbox.service.archives import Archives
 from services.sandbox.service.creation import Creation, CreationLimits
 from services.sandbox.service.files import Files
 from services.sandbox.service.filling import Filling
 from services.sandbox.service.follower import Follower
+from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.intake import Limits
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.reports import Reports
 from services.sandbox.service.sweep import Sweep
+from services.sandbox.service.unpacking import ArchiveLimits
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.vendor import SandboxVendor
@@ -51,6 +54,7 @@ class Parts:
     lifecycle: Lifecycle
     sweep: Sweep
     follower: Follower
+    archives: Archives
 
 
 async def prepare(settings: SandboxSettings) -> None:
@@ -88,7 +92,8 @@ def _assembled(
     locks = Locks(settings.database_url)
     projects = ProjectsPeer(channel, settings.write_timeout_seconds)
     reports = Reports(database, projects, settings.report_wait_seconds)
-    filling = Filling(projects)
+    ignored = Ignored.of(settings.ignored_names)
+    filling = Filling(projects, ignored)
     limits = _creation_limits(settings)
     server = bundle()
     creation = Creation(database, vendor, filling, reports, limits, settings.deployment, server)
@@ -104,6 +109,7 @@ def _assembled(
         lifecycle=lifecycle,
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
+        archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )
     app.services[SANDBOX] = partial(
@@ -119,7 +125,16 @@ def _assembled(
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
-    return Parts(app, vendor, lifecycle, sweep, follower)
+    return Parts(app, vendor, lifecycle, sweep, follower, use.archives)
+
+
+def _archive_limits(settings: SandboxSettings) -> ArchiveLimits:
+    return ArchiveLimits(
+        archive_bytes=settings.max_archive_bytes,
+        files=settings.max_project_files,
+        file_bytes=settings.max_file_bytes,
+        total_bytes=settings.max_write_bytes,
+    )
 
 
 def _creation_limits(settings: SandboxSettings) -> CreationLimits:

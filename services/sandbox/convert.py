@@ -125,6 +125,14 @@ def file_entry(found: StoredFile) -> files_pb2.FileEntry:
     )
 
 
+def archive_unpacked(found: Written) -> sandbox_pb2.UploadArchiveResponse:
+    """What an archive brought."""
+    return sandbox_pb2.UploadArchiveResponse(
+        files=[file_entry(one) for one in found.files],
+        size_bytes=min(sum(one.size_bytes for one in found.files), _INT32),
+    )
+
+
 def stored_file(message: files_pb2.FileEntry) -> StoredFile:
     """One file of a project."""
     return StoredFile(

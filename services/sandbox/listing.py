@@ -1,4 +1,4 @@
-"""Shell commands that tell of the files in a sandbox's folder, and what they print. GNU find and coreutils, as in Debian."""
+"""Shell commands that tell of the files in a folder of a sandbox, and what they print. GNU find and coreutils."""
 
 from __future__ import annotations
 

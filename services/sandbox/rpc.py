@@ -23,6 +23,7 @@ from protos.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
 from services.sandbox import convert
 from services.sandbox.model import Origin
 from services.sandbox.service.access import Access
+from services.sandbox.service.archives import Archives
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
@@ -41,6 +42,7 @@ class UseCases:
     lifecycle: Lifecycle
     files: Files
     writing: Writing
+    archives: Archives
     limits: Limits
 
 
@@ -120,6 +122,36 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         owner = await self._use.access.check(request.project_id)
         await self._use.writing.delete(request.project_id, owner, path)
         return Empty()
+
+    async def UploadArchive(
+        self,
+        request_iterator: AsyncIterator[sandbox_pb2.UploadArchiveRequest],
+        context: Context,
+    ) -> sandbox_pb2.UploadArchiveResponse:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.project_id:
+            raise Invalid.field("project_id", "must be in the first message")
+        folder = checked_path(first.path) if first.path else ""
+        owner = await self._use.access.check(first.project_id)
+        with self._use.archives.arriving() as archive:
+            archive.accept(first.content.data)
+            async for message in request_iterator:
+                archive.accept(message.content.data)
+            await _check_whole(context, archive.arrived)
+            written = await self._use.archives.upload(first.project_id, owner, folder, archive)
+        return convert.archive_unpacked(written)
+
+    async def DownloadArchive(
+        self, request: sandbox_pb2.DownloadArchiveRequest, context: Context
+    ) -> AsyncIterator[HttpBody]:
+        folder = checked_path(request.path) if request.path else ""
+        owner = await self._use.access.check(request.project_id)
+        found = await self._use.archives.download(request.project_id, owner, folder)
+        async with aclosing(found) as chunks:
+            kind = "application/zip"
+            async for chunk in chunks:
+                yield HttpBody(content_type=kind, data=chunk)
+                kind = ""
 
     async def GetSandboxStats(
         self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context

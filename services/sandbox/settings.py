@@ -77,6 +77,16 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Steps (puts, deletes, renames) of one write."""
     max_listed_entries: int = Field(10_000, ge=1)
     """Entries of one listing of a sandbox's files."""
+    max_archive_bytes: int = Field(200 * MIB, ge=1)
+    """Bytes of one zip archive that is uploaded, as it arrives. Unpacked it is a write: see there."""
+    max_project_files: int = Field(2_000, ge=1)
+    """Files of one archive, and of what is taken over from a sandbox."""
+    ignored_names: str = (
+        "node_modules,.git,.hg,.svn,__pycache__,*.pyc,.venv,venv,.cache,.npm,.parcel-cache,.next,.nuxt,.svelte-kit,"
+        ".turbo,.vite,.astro,.pytest_cache,.mypy_cache,.ruff_cache,.DS_Store,*.swp,*.swx,*~,.#*,4913"
+    )
+    """Files and folders of these names (as a shell matches them) that lie in a project's folder are not the project:
+    they don't reach the store, are in no watch and in no archive, and stay where they are."""
 
     @model_validator(mode="after")
     def _within_the_vendors_limit(self) -> Self:

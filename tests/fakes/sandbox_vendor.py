@@ -143,7 +143,7 @@ class FakeSandbox(VendorSandbox):
             watch.changed.set()
         self.watches.clear()
 
-    def _below(self, folder: str, ignored: Collection[str]) -> list[str]:
+    def _below(self, folder: str, ignored: Collection[str]) -> Sequence[str]:
         if folder not in self.folders:
             raise PathMissing(folder)
         top = f"{folder}/"

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from services.sandbox.model import ASIDE, SITE, Content, Entry, Kind, StoredFile
 from services.sandbox.projects_peer import ProjectsPeer
+from services.sandbox.service.ignoring import Ignored
 from services.sandbox.vendor import PathMissing, Upload, VendorSandbox
 
 DEPTH = 520
@@ -30,9 +31,10 @@ def aside_path() -> str:
 class Filling:
     """Moves files from the store into sandboxes."""
 
-    def __init__(self, projects: ProjectsPeer) -> None:
-        """``projects`` has the store."""
+    def __init__(self, projects: ProjectsPeer, ignored: Ignored) -> None:
+        """``projects`` has the store; what is ``ignored`` stays in a sandbox though the store has it not."""
         self._projects = projects
+        self._ignored = ignored
 
     async def fill(self, live: VendorSandbox, project_id: str) -> None:
         """Writes all of the project's files into a new sandbox, which nobody sees yet."""
@@ -45,9 +47,9 @@ class Filling:
         stored = await self._projects.list(project_id)
         await live.make_folder(SITE)
         entries = {entry.path: entry for entry in await live.list(SITE, DEPTH)}
-        for path in _superfluous(entries, stored):
+        for path in _superfluous(entries, stored, self._ignored):
             await live.remove(path)
-        hashes = await live.hashes(SITE)
+        hashes = await live.hashes(SITE, self._ignored.beside(stored).patterns)
         differing = [
             path for path, file in stored.items() if hashes.get(site_path(path)) != file.sha256
         ]
@@ -91,14 +93,18 @@ async def find(live: VendorSandbox, path: str) -> Entry | None:
     return next((entry for entry in entries if entry.path == path), None)
 
 
-def _superfluous(entries: dict[str, Entry], stored: Iterable[str]) -> list[str]:
-    """The topmost paths that no file of the store needs."""
+def _superfluous(entries: dict[str, Entry], stored: Iterable[str], ignored: Ignored) -> list[str]:
+    """The topmost paths that no file of the store needs, and that are not to be left alone."""
     files = {site_path(path) for path in stored}
     folders = {folder for path in files for folder in _above(path)}
+    kept = {path for path in entries if ignored.covers(path.removeprefix(f"{SITE}/"))}
+    holding = kept | {folder for path in kept for folder in _above(path)}
     found: list[str] = []
     for path, entry in sorted(entries.items()):
-        plain_folder = entry.kind is Kind.DIRECTORY and not entry.symlink_target
-        needed = path in folders if plain_folder else path in files
+        if entry.kind is Kind.DIRECTORY and not entry.symlink_target:
+            needed = path in folders or (path in holding and path not in files)
+        else:
+            needed = path in files or (path in kept and path not in folders)
         if not needed and not (found and path.startswith(f"{found[-1]}/")):
             found.append(path)
     return found

@@ -19,6 +19,8 @@ OPEN: dict[str, Use] = {
     "ReadSandboxFile": lambda caller, project: caller.read(project, "index.html"),
     "UploadSandboxFile": lambda caller, project: caller.upload(project, "index.html", b"x"),
     "DeleteSandboxFile": lambda caller, project: caller.delete(project, "index.html"),
+    "UploadArchive": lambda caller, project: caller.upload_archive(project, b"PK"),
+    "DownloadArchive": lambda caller, project: caller.download_archive(project),
     "GetSandboxStats": lambda caller, project: caller.stats(project),
 }
 INTERNAL: dict[str, Use] = {
