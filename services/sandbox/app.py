@@ -19,7 +19,8 @@ from kit.server import Application, StartupError
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
 from services.sandbox.locks import Locks
-from services.sandbox.preview.bundle import bundle
+from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE
+from services.sandbox.preview.bundle import Options, PreviewServer
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import CHANNEL
@@ -95,7 +96,7 @@ def _assembled(
     ignored = Ignored.of(settings.ignored_names)
     filling = Filling(projects, ignored)
     limits = _creation_limits(settings)
-    server = bundle()
+    server = _preview_server(settings)
     creation = Creation(database, vendor, filling, reports, limits, settings.deployment, server)
     lifecycle = Lifecycle(
         database, vendor, creation, reports, listener, limits, settings.max_active_per_user
@@ -134,6 +135,19 @@ def _archive_limits(settings: SandboxSettings) -> ArchiveLimits:
         files=settings.max_project_files,
         file_bytes=settings.max_file_bytes,
         total_bytes=settings.max_write_bytes,
+    )
+
+
+def _preview_server(settings: SandboxSettings) -> PreviewServer:
+    return PreviewServer.of(
+        f"{ASIDE}/preview.pyz",
+        Options(
+            SITE,
+            DRAFTS,
+            PREVIEW_PORT,
+            draft_seconds=settings.draft_seconds,
+            single_page=settings.single_page_previews,
+        ),
     )
 
 

@@ -11,7 +11,9 @@ from typing import IO
 SITE = "/home/user/site"
 """The project's folder in a sandbox. Only what lies in it is the project."""
 ASIDE = "/home/user/.sandwright"
-"""Our own folder in a sandbox: the preview server, and files on their way in."""
+"""Our own folder in a sandbox: the preview server, files on their way in, and drafts."""
+DRAFTS = f"{ASIDE}/drafts"
+"""Files that are still being written, by generation and path: the preview shows them in place of the project's."""
 PREVIEW_PORT = 8000
 
 

@@ -65,6 +65,11 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Who makes a sandbox and has not been heard of for so long has died; somebody else goes on."""
     preview_timeout_seconds: float = Field(20, gt=0)
     """How long the preview server may take to answer."""
+    single_page_previews: bool = False
+    """Whether previews answer addresses that lead to no file with index.html, whose script understands them. A project
+    decides for itself with a 200.html (that page for each such address) or a 404.html (none)."""
+    draft_seconds: float = Field(120, gt=0)
+    """A draft that has not been written to for so long is not shown any more: whoever wrote it has died."""
     write_timeout_seconds: float = Field(75 - WRITE_MARGIN_SECONDS, gt=0)
     """How long a write may take once all of it has arrived, a new sandbox included."""
     report_wait_seconds: float = Field(0.5, ge=0)

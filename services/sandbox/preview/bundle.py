@@ -5,7 +5,41 @@ from __future__ import annotations
 import io
 import shlex
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a preview server serves, and how."""
+
+    folder: str
+    """The project's."""
+    drafts: str
+    """Where drafts are written: ``<drafts>/<generation>/<path of the file>``."""
+    port: int
+    draft_seconds: float = 120
+    """A draft that was not written to for so long is not shown any more: who wrote it has died."""
+    single_page: bool = False
+    """Whether pages that aren't there are answered with index.html. A project with a 404.html or a 200.html has its
+    own say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewServer:
+    """A preview server that can be put into sandboxes."""
+
+    archive: bytes
+    place: str
+    """Where in a sandbox the archive lies."""
+    command: str
+    """The shell command that starts it."""
+
+    @classmethod
+    def of(cls, place: str, options: Options) -> Self:
+        """A server to lie at ``place``."""
+        return cls(bundle(), place, command(place, options))
 
 
 def bundle() -> bytes:
@@ -19,9 +53,13 @@ def bundle() -> bytes:
     return archive.getvalue()
 
 
-def command(archive: str, folder: str, port: int) -> str:
+def command(archive: str, options: Options) -> str:
     """The shell command that serves a folder with an archive that lies at ``archive``."""
-    code = f"import sys; sys.path.insert(0, {archive!r}); from preview.main import main; main({folder!r}, {port})"
+    arguments = (
+        f"{options.folder!r}, {options.drafts!r}, {options.port}, "
+        f"draft_seconds={options.draft_seconds!r}, single_page={options.single_page!r}"
+    )
+    code = f"import sys; sys.path.insert(0, {archive!r}); from preview.main import main; main({arguments})"
     # -I -S: nothing of the project's or the user's is imported, and it stays small. An archive that is run as a
-    # program would be run by a module that costs another megabyte.
-    return f"exec python3 -I -S -c {shlex.quote(code)}"
+    # program would be run by a module that costs another megabyte. One arena: each thread would get its own.
+    return f"MALLOC_ARENA_MAX=1 exec python3 -I -S -c {shlex.quote(code)}"

@@ -1,162 +1,111 @@
 """One client, until it leaves."""
 
-# Importing pathlib costs a sandbox a megabyte.
-# ruff: noqa: PTH112, PTH113, PTH123
-
 from __future__ import annotations
 
-import os
-import socket
+import time
+from _socket import SHUT_WR
 
-from . import events, pages
-from .folder import Folder
-from .http import READ_BYTES, REASONS, Reader, Refused, Request, byte_range, date, head, unchanged
-from .media import media_type
-from .text import quoted
+from . import events
+from .answers import Answer, Answers
+from .http import READ_BYTES, REASONS, Reader, Refused, Request, head
+from .inject import OURS
+from .room import Room
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # at run time it would cost a megabyte
-    from typing import BinaryIO
+    from _socket import socket
 
-IDLE_SECONDS = 60.0
+SEND_SECONDS = 60.0
+"""How long a client may take for one piece of an answer."""
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 1024 * 1024
 
 
 class Connection:
     """Answers request after request."""
 
-    def __init__(self, client: socket.socket, folder: Folder) -> None:
+    def __init__(self, client: socket, answers: Answers, watch: Watch, room: Room) -> None:
         self._client = client
-        self._folder = folder
+        self._answers = answers
+        self._watch = watch
+        self._room = room
 
     def serve(self) -> None:
         """Returns when the client has left, or has to."""
-        self._client.settimeout(IDLE_SECONDS)
-        reader = Reader(self._client)
         try:
-            while (request := reader.next()) is not None:
-                self._answer(request)
-                if not request.keep:
-                    return
+            self._serve(Reader(self._client))
         except Refused as refused:
-            reason = REASONS[refused.status]
-            self._client.sendall(
-                head(refused.status, {}, len(reason), keep=False) + reason.encode()
-            )
+            self._refuse(refused.status)
+        except OSError:
+            return  # the client has left
+        except Exception:
+            self._refuse(500)
+            raise
+
+    def _serve(self, reader: Reader) -> None:
+        while (request := self._next(reader)) is not None:
+            self._client.settimeout(SEND_SECONDS)
+            if request.method == "GET" and request.path == f"{OURS}events":
+                events.stream(self._client, self._watch)
+                return
+            self._answer(request)
+            if request.has_body:
+                self._linger()
+            if not request.keep:
+                return
+
+    def _next(self, reader: Reader) -> Request | None:
+        if reader.waiting:
+            self._room.idle(self._client)
+        try:
+            return reader.next()
+        finally:
+            self._room.busy(self._client)
+
+    def _answer(self, request: Request) -> None:
+        answer = self._answers.to(request)
+        try:
+            size = None if answer.status == 304 else answer.end - answer.begin
+            said = head(answer.status, answer.headers, size, keep=request.keep)
+            if request.method == "HEAD" or answer.status == 304:
+                self._client.sendall(said)
+            elif isinstance(answer.body, bytes):
+                self._client.sendall(said + answer.body[answer.begin : answer.end])
+            else:
+                self._client.sendall(said)
+                self._send_file(answer)
+        finally:
+            answer.close()
+
+    def _send_file(self, answer: Answer) -> None:
+        at, file = answer.begin, answer.body
+        assert not isinstance(file, bytes)
+        file.seek(at)
+        while at < answer.end:
+            piece = file.read(min(READ_BYTES, answer.end - at))
+            if not piece:
+                raise OSError("the file became shorter")
+            self._client.sendall(piece)
+            at += len(piece)
+
+    def _refuse(self, status: int) -> None:
+        reason = REASONS[status].encode()
+        said = head(status, {"Content-Type": "text/plain"}, len(reason), keep=False)
+        try:
+            self._client.settimeout(SEND_SECONDS)
+            self._client.sendall(said + reason)
+            self._linger()
         except OSError:
             return  # the client has left
 
-    def _answer(self, request: Request) -> None:
-        if request.method not in {"GET", "HEAD"}:
-            request.keep = False
-            body = pages.page("This is a preview", "It can be read, not written to.")
-            self._page(request, 405, body, {"Allow": "GET, HEAD"})
-        elif request.path.startswith(pages.OURS):
-            self._own(request, request.path[len(pages.OURS) :])
-        elif "\0" in request.path or ".." in request.path.split("/"):
-            self._missing(request)
-        else:
-            self._file(request)
-
-    def _own(self, request: Request, name: str) -> None:
-        if name == "health":
-            self._send(request, 200, b"ok\n", {"Content-Type": media_type("health.txt")})
-        elif name == "live.js":
-            self._send(request, 200, pages.asset(name), {"Content-Type": media_type(name)})
-        elif name == "events" and request.method == "GET":
-            request.keep = False
-            events.stream(self._client, self._folder)
-        else:
-            self._missing(request)
-
-    def _file(self, request: Request) -> None:
-        place = self._folder.find(request.path)
-        if place and os.path.isdir(place):
-            if not request.path.endswith("/"):
-                # From the path's parts: what begins with two slashes would lead to another host.
-                target = "/" + quoted("/".join(filter(None, request.path.split("/")))) + "/"
-                self._send(request, 301, b"", {"Location": target})
+    def _linger(self) -> None:
+        """Takes what the client still sends: closed with bytes unread, it might never see the answer."""
+        until, taken = time.monotonic() + LINGER_SECONDS, 0
+        self._client.shutdown(SHUT_WR)
+        while taken < LINGER_BYTES and (left := until - time.monotonic()) > 0:
+            self._client.settimeout(left)
+            piece = self._client.recv(READ_BYTES)
+            if not piece:
                 return
-            place = self._folder.find(request.path + "index.html")
-        if place is None or not os.path.isfile(place):
-            self._missing(request)
-        else:
-            self._content(request, place, 200)
-
-    def _missing(self, request: Request) -> None:
-        own = self._folder.find("404.html")
-        if request.path == "/":
-            found = sorted(self._folder.snapshot())
-            shown = [path for path in found if path.endswith((".html", ".htm"))]
-            self._page(request, 200, pages.welcome(shown), {})
-        elif own and os.path.isfile(own):
-            self._content(request, own, 404)
-        else:
-            body = pages.page("Not found", "There is no such file in this project.")
-            self._page(request, 404, body, {})
-
-    def _content(self, request: Request, place: str, status: int) -> None:
-        kind = media_type(place)
-        # Before the file is read: what changes after it must not count as shown.
-        version = self._folder.fresh_version() if request.wants_page else ""
-        with open(place, "rb") as file:
-            info = os.fstat(file.fileno())
-            tag = f"{info.st_mtime_ns:x}-{info.st_size:x}"
-            headers = {"Content-Type": kind, "Last-Modified": date(info.st_mtime)}
-            if kind.startswith("text/html") and request.wants_page:
-                html = pages.with_script(file.read(), version)
-                self._entity(request, status, headers, f'"{tag}-{version}"', len(html), html)
-            else:
-                self._entity(request, status, headers, f'"{tag}"', info.st_size, file)
-
-    def _entity(
-        self,
-        request: Request,
-        status: int,
-        headers: dict[str, str],
-        tag: str,
-        size: int,
-        body: bytes | BinaryIO,
-    ) -> None:
-        headers.update({"ETag": tag, "Accept-Ranges": "bytes", "Vary": "Accept"})
-        if status == 200 and unchanged(request.header("if-none-match"), tag):
-            self._client.sendall(head(304, headers, None, keep=request.keep))
-            return
-        begin, end = 0, size
-        if status == 200 and request.header("if-range", tag) == tag:
-            span = byte_range(request.header("range"), size)
-            if span is None:
-                self._send(request, 416, b"", {**headers, "Content-Range": f"bytes */{size}"})
-                return
-            if span != (0, size):
-                status, (begin, end) = 206, span
-                headers["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
-        self._client.sendall(head(status, headers, end - begin, keep=request.keep))
-        if request.method == "GET":
-            self._body(body, begin, end)
-
-    def _body(self, body: bytes | BinaryIO, begin: int, end: int) -> None:
-        if isinstance(body, bytes):
-            self._client.sendall(body[begin:end])
-            return
-        body.seek(begin)
-        while begin < end:
-            chunk = body.read(min(READ_BYTES, end - begin))
-            if not chunk:
-                raise OSError("the file became shorter")
-            self._client.sendall(chunk)
-            begin += len(chunk)
-
-    def _page(self, request: Request, status: int, html: bytes, headers: dict[str, str]) -> None:
-        version = self._folder.fresh_version()
-        body = pages.with_script(html, version) if request.wants_page else html
-        self._send(
-            request,
-            status,
-            body,
-            {"Content-Type": media_type("page.html"), "Vary": "Accept", **headers},
-        )
-
-    def _send(self, request: Request, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self._client.sendall(head(status, headers, len(body), keep=request.keep))
-        if request.method != "HEAD":
-            self._client.sendall(body)
+            taken += len(piece)

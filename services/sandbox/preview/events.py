@@ -1,15 +1,17 @@
-"""What pages listen to: server-sent events about changed files."""
+"""What pages listen to: server-sent events about what changed."""
 
 from __future__ import annotations
 
-import socket
-
-from .folder import Folder
 from .http import Refused, head
 from .text import json_text
+from .watch import Listener, Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time it would cost a megabyte
+    from _socket import socket
 
 KEEPALIVE_SECONDS = 15.0
-_HEADERS = {
+HEADERS = {
     "Content-Type": "text/event-stream",
     "X-Accel-Buffering": "no",
     # A page in a sandboxed frame has no origin of its own.
@@ -17,30 +19,26 @@ _HEADERS = {
 }
 
 
-def stream(client: socket.socket, folder: Folder) -> None:
+def stream(client: socket, watch: Watch) -> None:
     """Tells what changes until the client leaves: ``OSError``. Raises ``Refused`` where too many listen."""
-    if not folder.watch():
+    listener = watch.begin()
+    if listener is None:
         raise Refused(503)
     try:
-        client.sendall(head(200, _HEADERS, None, keep=False))
-        with folder.changed:
-            seen = folder.count
-        version = folder.fresh_version()
-        client.sendall(f"retry: 500\nevent: version\ndata: {version}\n\n".encode())
+        begun = f"retry: 500\nevent: version\ndata: {listener.view.version}\n\n"
+        client.sendall(head(200, HEADERS, None, keep=False) + begun.encode())
         while True:
-            seen = _next(client, folder, seen)
+            _next(client, watch, listener)
     finally:
-        folder.unwatch()
+        watch.end(listener)
 
 
-def _next(client: socket.socket, folder: Folder, seen: int) -> int:
-    with folder.changed:
-        folder.changed.wait_for(lambda: folder.count != seen, KEEPALIVE_SECONDS)
-        count, version, paths = folder.count, folder.version, folder.since(seen)
-    if count == seen:
+def _next(client: socket, watch: Watch, listener: Listener) -> None:
+    listener.wait(client, KEEPALIVE_SECONDS)
+    version, changes = watch.news(listener)
+    if not changes:
         client.sendall(b": still here\n\n")
-    else:
-        listed = ",".join(json_text(path) for path in paths)
-        told = f'{{"version":{json_text(version)},"paths":[{listed}]}}'
-        client.sendall(f"event: change\ndata: {told}\n\n".encode())
-    return count
+        return
+    listed = ",".join(f"{json_text(path)}:{json_text(kind)}" for path, kind in changes.items())
+    told = f'{{"version":{json_text(version)},"paths":{{{listed}}}}}'
+    client.sendall(f"event: change\ndata: {told}\n\n".encode())

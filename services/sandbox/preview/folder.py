@@ -1,20 +1,19 @@
-"""The folder that is shown, and what changes in it while somebody watches."""
+"""The project's folder: what of it may be shown, and what lies in it."""
 
 # Importing pathlib costs a sandbox a megabyte.
-# ruff: noqa: PTH110, PTH118
+# ruff: noqa: PTH112, PTH113, PTH118
 
 from __future__ import annotations
 
 import os
-import threading
-import time
 
-POLL_SECONDS = 0.1
-REMEMBERED = 64
-MAX_WATCHERS = 64
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # at run time it would cost a megabyte
+    Stamps = dict[str, tuple[int, int]]
+    """Modification time (ns) and size of each file by its path in the folder."""
 
-Snapshot = dict[str, tuple[int, int]]
-"""Modification time (ns) and size of each file by its path in the folder."""
+UNWATCHED = frozenset({"node_modules", "__pycache__"})
+"""Folders of so many files, and so little of the page's own, that nobody waits for their changes."""
 
 
 class Folder:
@@ -22,87 +21,62 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
-        self.changed = threading.Condition()
-        self._log: list[list[str]] = []
-        self._watchers = 0
-        self._watching = False
-        self.count = 0
-        """How many changes were seen while somebody watched."""
-        self.version = ""
-        """Of the files after the last of them."""
 
-    def fresh_version(self) -> str:
-        """Of the files as they are now."""
-        return _version(self.snapshot())
+    def file(self, path: str) -> str | None:
+        """The real place of a file, where it may be shown."""
+        place = self._find(path)
+        return place if place and os.path.isfile(place) else None
 
-    def since(self, count: int) -> list[str]:
-        """The paths that have changed after this many changes."""
-        behind = self.count - count
-        recent = self._log[-behind:] if behind else []
-        return sorted({path for paths in recent for path in paths})
+    def has_folder(self, path: str) -> bool:
+        """Whether there is a folder that may be shown."""
+        place = self._find(path)
+        return place is not None and os.path.isdir(place)
 
-    def watch(self) -> bool:
-        """One page more looks on, false where there are too many. Nobody scans the folder while there is none."""
-        with self.changed:
-            if self._watchers == MAX_WATCHERS:
-                return False
-            self._watchers += 1
-            if not self._watching:
-                self._watching = True
-                # Taken now: what changes before the thread begins is a change.
-                before = self.snapshot()
-                threading.Thread(target=self._scan, args=(before,), daemon=True).start()
-            return True
+    def changed_at(self, path: str) -> int:
+        """When a file was put into its place, in nanoseconds; 0 where there is none."""
+        try:
+            return os.lstat(os.path.join(self.path, path)).st_ctime_ns
+        except (OSError, ValueError):
+            return 0
 
-    def unwatch(self) -> None:
-        """One page less."""
-        with self.changed:
-            self._watchers -= 1
-
-    def find(self, path: str) -> str | None:
-        """The real place of a path, where it lies in the folder and exists."""
-        place = os.path.realpath(os.path.join(self.path, path.lstrip("/")))
-        inside = place == self.path or place.startswith(self.path + os.sep)
-        return place if inside and os.path.exists(place) else None
-
-    def snapshot(self) -> Snapshot:
-        """All files as they are now."""
-        found: Snapshot = {}
+    def stamps(self) -> Stamps:
+        """All files as they are now, but those of which nobody is told."""
+        found: Stamps = {}
         stack = [self.path]
         while stack:
             try:
                 with os.scandir(stack.pop()) as entries:
                     for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
-                            stack.append(entry.path)
-                        else:
-                            info = entry.stat(follow_symlinks=False)
-                            path = entry.path[len(self.path) + 1 :]
-                            found[path] = (info.st_mtime_ns, info.st_size)
+                        self._note(entry, found, stack)
             except OSError:
                 continue  # it went away while it was looked at
         return found
 
-    def _scan(self, before: Snapshot) -> None:
-        while True:
-            begun = time.monotonic()
-            now = self.snapshot()
-            cost = time.monotonic() - begun
-            differing = {path for path, _ in before.items() ^ now.items()}
-            with self.changed:
-                if differing:
-                    self.count += 1
-                    self.version = _version(now)
-                    self._log = [*self._log[1 - REMEMBERED :], sorted(differing)]
-                    self.changed.notify_all()
-                if not self._watchers:
-                    self._watching = False
-                    return
-            before = now
-            # A large project is looked at less often: never more than a tenth of one processor.
-            time.sleep(max(POLL_SECONDS, cost * 10))
+    def _note(self, entry: os.DirEntry[str], found: Stamps, stack: list[str]) -> None:
+        if hidden(entry.name):
+            return
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in UNWATCHED:
+                stack.append(entry.path)
+            return
+        try:
+            info = entry.stat()
+        except OSError:
+            return
+        found[entry.path[len(self.path) + 1 :]] = (info.st_mtime_ns, info.st_size)
+
+    def _find(self, path: str) -> str | None:
+        """The real place of a path, where it lies in the folder and nothing on the way to it is hidden."""
+        if "\0" in path or any(one == ".." or hidden(one) for one in path.split("/")):
+            return None
+        try:
+            place = os.path.realpath(os.path.join(self.path, path))
+        except OSError:
+            return None  # links in a circle
+        inside = place == self.path or place.startswith(self.path + os.sep)
+        return place if inside else None
 
 
-def _version(files: Snapshot) -> str:
-    """Differs whenever the files do, and between two runs of this server."""
-    return f"{hash(frozenset(files.items())) & (2**64 - 1):x}"
+def hidden(name: str) -> bool:
+    """Whether a file or folder is nobody's business: ``.git`` and ``.env`` are seldom meant to be seen."""
+    return name.startswith(".") and name not in {".", ".well-known"}

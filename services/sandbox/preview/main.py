@@ -1,39 +1,76 @@
 """Listens, and gives each client a thread."""
 
-# Importing pathlib costs a sandbox a megabyte.
-# ruff: noqa: PTH103
+# Importing pathlib, socket and threading costs a sandbox two megabytes: these are what they are made of.
+# ruff: noqa: PTH103, SLF001
 
 from __future__ import annotations
 
+import _socket
+import _thread
 import os
-import socket
-import threading
+import time
 
+from .answers import Answers
 from .connection import Connection
+from .drafts import Drafts
 from .folder import Folder
+from .room import Room
+from .shown import Shown
+from .watch import Watch
 
 MAX_CONNECTIONS = 128
+BACKLOG = 128
 STACK_BYTES = 256 * 1024
 
 
-def main(path: str, port: int) -> None:
-    """Serves a folder on a port (0: a free one) for ever; prints the port when it listens."""
+def main(
+    path: str, drafts: str, port: int, *, draft_seconds: float = 120, single_page: bool = False
+) -> None:
+    """Serves a folder on a port (0: a free one) for ever; prints the port when it listens. See ``bundle.Options``."""
     os.makedirs(path, exist_ok=True)
-    threading.stack_size(STACK_BYTES)
+    _thread.stack_size(STACK_BYTES)
     folder = Folder(path)
-    room = threading.BoundedSemaphore(MAX_CONNECTIONS)
-
-    def serve(client: socket.socket) -> None:
+    shown = Shown(folder, Drafts(drafts, folder, draft_seconds))
+    answers = Answers(shown, single_page=single_page)
+    watch = Watch(shown)
+    room = Room(MAX_CONNECTIONS)
+    listener = _listening(port)
+    print(listener.getsockname()[1], flush=True)
+    while True:
+        room.enter()
+        client = _accepted(listener)
         try:
-            with client:
-                Connection(client, folder).serve()
-        finally:
-            room.release()
+            _thread.start_new_thread(_serve, (client, answers, watch, room))
+        except RuntimeError:  # no more threads now
+            room.leave(client)
+            client.close()
 
+
+def _serve(client: _socket.socket, answers: Answers, watch: Watch, room: Room) -> None:
+    try:
+        Connection(client, answers, watch, room).serve()
+    finally:
+        room.leave(client)
+        client.close()
+
+
+def _listening(port: int) -> _socket.socket:
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     # All interfaces: it is inside a sandbox, and the vendor's proxy comes from outside of it.
-    with socket.create_server(("0.0.0.0", port), backlog=128) as listener:  # noqa: S104 - as said
-        print(listener.getsockname()[1], flush=True)
-        while True:
-            room.acquire()
-            client, _ = listener.accept()
-            threading.Thread(target=serve, args=(client,), daemon=True).start()
+    listener.bind(("0.0.0.0", port))  # noqa: S104 - as said
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _accepted(listener: _socket.socket) -> _socket.socket:
+    while True:
+        try:
+            descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # what socket.accept() calls
+        except OSError:
+            time.sleep(0.05)  # a client that has left already, or no descriptor is free
+            continue
+        client = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, descriptor)
+        # A head and a body are two writes; what is waited for is seldom more.
+        client.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        return client

@@ -1,4 +1,4 @@
-"""Pages of our own, and what is put into the project's."""
+"""Pages of our own."""
 
 # Importing pathlib costs a sandbox a megabyte.
 # ruff: noqa: PTH118, PTH120
@@ -9,8 +9,7 @@ import os
 
 from .text import html_text, quoted
 
-OURS = "/__sandwright/"
-SHOWN = 200
+LISTED = 200
 
 
 def asset(name: str) -> bytes:
@@ -25,25 +24,13 @@ def page(title: str, text: str, more: str = "") -> bytes:
     found = asset("page.html").decode()
     for name, value in (("title", html_text(title)), ("text", html_text(text)), ("more", more)):
         found = found.replace("{{" + name + "}}", value)
-    return found.encode()
+    return found.encode("utf-8", "surrogateescape")
 
 
 def welcome(pages: list[str]) -> bytes:
     """The front page of a project that has none, but perhaps others."""
     if not pages:
         return page("Nothing here yet", "The project appears as soon as it has an index.html.")
-    links = [f'<li><a href="/{quoted(path)}">{html_text(path)}</a></li>' for path in pages[:SHOWN]]
+    links = [f'<li><a href="/{quoted(path)}">{html_text(path)}</a></li>' for path in pages[:LISTED]]
     listed = "<ul>" + "".join(links) + "</ul>"
     return page("No front page yet", "There is no index.html. These pages are there:", listed)
-
-
-def with_script(html: bytes, version: str) -> bytes:
-    """A page with our script at the end of its body; ``version`` tells it which files it shows."""
-    tag = f'<script src="{OURS}live.js?{version}" async></script>'.encode()
-    if html.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return html  # UTF-16: our tag would not be one
-    lower = html.lower()
-    at = lower.rfind(b"</body")
-    if at < 0:
-        at = lower.rfind(b"</html")
-    return html + tag if at < 0 else html[:at] + tag + html[at:]

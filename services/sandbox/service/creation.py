@@ -12,8 +12,8 @@ import structlog
 
 from kit.db import Database
 from kit.errors import QuotaExceeded, Unavailable
-from services.sandbox.model import ASIDE, PREVIEW_PORT, SITE, Content, Sandbox
-from services.sandbox.preview.bundle import command
+from services.sandbox.model import Content, Sandbox
+from services.sandbox.preview.bundle import PreviewServer
 from services.sandbox.repository import Repository
 from services.sandbox.service.filling import Filling
 from services.sandbox.service.reports import Reports
@@ -28,8 +28,6 @@ from services.sandbox.vendor import (
 )
 
 _log = structlog.get_logger(__name__)
-_SERVER = f"{ASIDE}/preview.pyz"
-_COMMAND = command(_SERVER, SITE, PREVIEW_PORT)
 _FIRST_WAIT, _LONGEST_WAIT = 0.01, 0.25
 
 
@@ -60,9 +58,9 @@ class Creation:
         reports: Reports,
         limits: CreationLimits,
         deployment: str,
-        server: bytes,
+        server: PreviewServer,
     ) -> None:
-        """``deployment`` labels the sandboxes; ``server`` is the preview server as one file."""
+        """``deployment`` labels the sandboxes; ``server`` is put into each."""
         self._database = database
         self._vendor = vendor
         self._filling = filling
@@ -93,9 +91,10 @@ class Creation:
 
     async def serve_preview(self, live: VendorSandbox) -> None:
         """Puts the preview server in and starts it. It answers soon after: see ``wait_for_preview``."""
-        content = Content(io.BytesIO(self._server), len(self._server))
-        await live.write([Upload(_SERVER, content)])
-        await live.start(_COMMAND)
+        archive = self._server.archive
+        content = Content(io.BytesIO(archive), len(archive))
+        await live.write([Upload(self._server.place, content)])
+        await live.start(self._server.command)
 
     async def wait_for_preview(self, live: VendorSandbox) -> None:
         """Returns when the preview answers. Raises ``Unavailable`` where it never does."""

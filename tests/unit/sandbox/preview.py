@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from services.sandbox.preview.bundle import bundle, command
+from services.sandbox.preview.bundle import Options, bundle, command
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Preview:
         aside.write_bytes(data)
         aside.rename(place)
 
+    def draft(self, path: str, data: bytes, generation: str = "gen-1") -> Path:
+        """Writes a draft as the service does; answers where it lies."""
+        place = self.folder.parent / "drafts" / generation / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.folder.parent / "aside-draft"
+        aside.write_bytes(data)
+        return aside.rename(place)
+
     def raw(self, request: bytes) -> bytes:
         """What comes back for these bytes until the server closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
@@ -45,12 +54,13 @@ class Preview:
 
 
 @contextmanager
-def running(base: Path) -> Iterator[Preview]:
-    """Starts the server with the machine's own Python, as sandboxes do."""
+def running(base: Path, port: int = 0, **options: Any) -> Iterator[Preview]:
+    """Starts the server with the machine's own Python, as sandboxes do; ``options`` as ``Options``."""
     archive, folder = base / "preview.pyz", base / "site"
     archive.write_bytes(bundle())
+    served = Options(str(folder), str(base / "drafts"), port, **options)
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command(str(archive), str(folder), 0)],
+        ["/bin/sh", "-c", command(str(archive), served)],
         stdout=subprocess.PIPE,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
         cwd=os.sep,
