@@ -19,24 +19,30 @@ from kit.server import Application, StartupError
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
 from services.sandbox.locks import Locks
-from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE
+from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE, Size
 from services.sandbox.preview.bundle import Options, PreviewServer
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
+from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.creation import Creation, CreationLimits
+from services.sandbox.service.extension import Extension
 from services.sandbox.service.files import Files
 from services.sandbox.service.filling import Filling
 from services.sandbox.service.follower import Follower
 from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.intake import Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.reconcile import Reconcile
 from services.sandbox.service.reports import Reports
+from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.service.sweep import Sweep
 from services.sandbox.service.unpacking import ArchiveLimits
+from services.sandbox.service.use import Use
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.vendor import SandboxVendor
@@ -97,24 +103,48 @@ def _assembled(
     filling = Filling(projects, ignored)
     limits = _creation_limits(settings)
     server = _preview_server(settings)
-    creation = Creation(database, vendor, filling, reports, limits, settings.deployment, server)
-    lifecycle = Lifecycle(
-        database, vendor, creation, reports, listener, limits, settings.max_active_per_user
+    sleeping = Sleeping(database, vendor, locks, filling, reports)
+    creation = Creation(
+        database,
+        vendor,
+        projects,
+        filling,
+        sleeping,
+        reports,
+        limits,
+        settings.deployment,
+        server,
     )
+    allowance = Allowance(settings.max_active_per_user, settings.max_seconds_a_day)
+    claiming = Claiming(database, limits, allowance, _size(settings))
+    use = Use(database, settings.idle_pause_seconds)
+    lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, use)
+    extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
     access = Access(projects)
-    sweep = Sweep(database, vendor, lifecycle, reports, writing, settings.deployment)
+    reconcile = Reconcile(database, vendor, lifecycle, sleeping, settings.deployment)
+    sweep = Sweep(
+        database,
+        lifecycle,
+        sleeping,
+        reconcile,
+        reports,
+        writing,
+        idle_seconds=settings.idle_pause_seconds,
+        seconds_a_day=settings.max_seconds_a_day,
+    )
     follower = Follower(database, locks, projects, access, lifecycle, writing)
-    use = UseCases(
+    cases = UseCases(
         access=access,
         lifecycle=lifecycle,
+        extension=extension,
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )
     app.services[SANDBOX] = partial(
-        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(use)
+        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(cases)
     )
     app.background += [
         listener.run_until(app.stopping),
@@ -152,11 +182,17 @@ def _preview_server(settings: SandboxSettings) -> PreviewServer:
 
 
 def _creation_limits(settings: SandboxSettings) -> CreationLimits:
-    longest = settings.lifetime_seconds + settings.vendor_grace_seconds
     return CreationLimits(
         lifetime_seconds=settings.lifetime_seconds,
-        vendor_seconds=min(longest, settings.vendor_maximum_seconds),
+        longest_seconds=min(settings.maximum_lifetime_seconds, settings.vendor_maximum_seconds),
+        vendor_grace_seconds=settings.vendor_grace_seconds,
+        vendor_maximum_seconds=settings.vendor_maximum_seconds,
         create_timeout_seconds=settings.create_timeout_seconds,
         attempt_seconds=settings.attempt_seconds,
         preview_timeout_seconds=settings.preview_timeout_seconds,
     )
+
+
+def _size(settings: SandboxSettings) -> Size:
+    place = settings.prices or ("local" if settings.e2b_api_url else "e2b")
+    return Size(settings.deployment, place, settings.cpu_count, settings.memory_mib)

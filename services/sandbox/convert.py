@@ -51,6 +51,7 @@ _KINDS = {
 _CHANGES = {
     "project_deleted": ChangeKind.PROJECT_DELETED,
     "files_reset": ChangeKind.FILES_RESET,
+    "project_updated": ChangeKind.PROJECT_UPDATED,
 }
 _MIB = 1024 * 1024
 _INT32 = 2**31 - 1
@@ -65,9 +66,12 @@ def sandbox(found: Sandbox) -> sandbox_pb2.Sandbox:
         sandbox_url=found.url,
         preview_url=found.url,
         created_at=_time(found.created_at),
-        expires_at=_time(found.expires_at),
+        # While it sleeps its time stands still.
+        expires_at=None if found.status is Status.PAUSED else _time(found.expires_at),
         closed_at=_time(found.closed_at) if found.closed_at else None,
         close_reason=_REASONS[found.close_reason],
+        persistent=found.persistent,
+        paused_at=_time(found.paused_at) if found.paused_at else None,
     )
 
 
@@ -189,7 +193,13 @@ def step(message: files_pb2.FileOperation) -> Message:
 def change(message: projects_pb2.Change) -> Change:
     """One thing that happened to a project."""
     kind = _CHANGES.get(message.WhichOneof("kind") or "", ChangeKind.OTHER)
-    return Change(message.sequence, message.project_id, message.owner_id, kind)
+    return Change(
+        message.sequence,
+        message.project_id,
+        message.owner_id,
+        kind,
+        persistent=message.project_updated.persistent_sandbox,
+    )
 
 
 def folder(path: str) -> str:

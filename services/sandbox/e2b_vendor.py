@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 import structlog
@@ -30,6 +30,7 @@ from e2b import (
     SandboxException,
     SandboxNotFoundException,
     SandboxQuery,
+    SandboxState,
     TimeoutException,
 )
 from e2b.exceptions import SandboxNotRunningException, ServiceBusyException
@@ -41,6 +42,7 @@ from services.sandbox import listing
 from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics, Scan
 from services.sandbox.settings import E2bSettings
 from services.sandbox.vendor import (
+    CannotPause,
     DiskFull,
     Listed,
     PathMissing,
@@ -49,6 +51,7 @@ from services.sandbox.vendor import (
     SandboxVendor,
     Upload,
     VendorSandbox,
+    VendorState,
     Watch,
 )
 
@@ -62,6 +65,8 @@ _SMALL_BYTES = 1024 * 1024
 _BATCH_BYTES = 4 * 1024 * 1024
 _BATCH_FILES = 100
 _PIECE_BYTES = 256 * 1024
+# How a vendor says that it can't do what is asked for.
+_CANT = {400, 405, 501}
 _KINDS = {FileType.FILE: Kind.FILE, FileType.DIR: Kind.DIRECTORY}
 
 
@@ -126,13 +131,59 @@ class E2bVendor(SandboxVendor):
             )
         return self._remember(sandbox)
 
-    async def connect(self, vendor_id: str) -> VendorSandbox:
+    async def connect(self, vendor_id: str, seconds: int = 60) -> VendorSandbox:
         """See ``SandboxVendor``."""
         if vendor_id in self._known:
             self._known.move_to_end(vendor_id)
             return self._known[vendor_id]
+        # To connect is to wake: whoever does that has to know.
+        if await self.state(vendor_id) is not VendorState.RUNNING:
+            raise SandboxLost(vendor_id)
+        return await self.wake(vendor_id, seconds)
+
+    async def state(self, vendor_id: str) -> VendorState:
+        """See ``SandboxVendor``."""
+        try:
+            with _translated():
+                info = await AsyncSandbox.get_info(vendor_id, **self._options)
+        except SandboxLost:
+            found = VendorState.GONE
+        else:
+            asleep = info.state == SandboxState.PAUSED
+            found = VendorState.PAUSED if asleep else VendorState.RUNNING
+        if found is not VendorState.RUNNING:
+            self._known.pop(vendor_id, None)
+        return found
+
+    async def pause(self, vendor_id: str) -> None:
+        """See ``SandboxVendor``."""
+        self._known.pop(vendor_id, None)
+        try:
+            with _translated():
+                await self._pause(vendor_id, "full")
+        except CannotPause:
+            with _translated():
+                await self._pause(vendor_id, "filesystem")
+
+    async def _pause(self, vendor_id: str, mode: Literal["full", "filesystem"]) -> None:
+        try:
+            await AsyncSandbox.pause(vendor_id, mode=mode, **self._options)
+        except SandboxException as exc:
+            if exc.status_code in _CANT:
+                raise CannotPause(mode) from exc
+            raise
+
+    async def wake(self, vendor_id: str, seconds: int) -> VendorSandbox:
+        """See ``SandboxVendor``."""
         with _translated():
-            return self._remember(await AsyncSandbox.connect(vendor_id, **self._options))
+            return self._remember(
+                await AsyncSandbox.connect(vendor_id, timeout=seconds, **self._options)
+            )
+
+    async def last(self, vendor_id: str, seconds: int) -> None:
+        """See ``SandboxVendor``."""
+        with _translated():
+            await AsyncSandbox.set_timeout(vendor_id, seconds, **self._options)
 
     async def kill(self, vendor_id: str) -> None:
         """See ``SandboxVendor``."""
@@ -142,13 +193,7 @@ class E2bVendor(SandboxVendor):
 
     async def exists(self, vendor_id: str) -> bool:
         """See ``SandboxVendor``."""
-        try:
-            with _translated():
-                await AsyncSandbox.get_info(vendor_id, **self._options)
-        except SandboxLost:
-            self._known.pop(vendor_id, None)
-            return False
-        return True
+        return await self.state(vendor_id) is not VendorState.GONE
 
     async def list(self, labels: dict[str, str]) -> list[Listed]:
         """See ``SandboxVendor``."""
@@ -156,7 +201,10 @@ class E2bVendor(SandboxVendor):
         with _translated():
             pages = AsyncSandbox.list(query=SandboxQuery(metadata=labels), **self._options)
             while pages.has_next:
-                found += [Listed(one.sandbox_id, one.metadata) for one in await pages.next_items()]
+                found += [
+                    Listed(one.sandbox_id, one.metadata, one.state == SandboxState.PAUSED)
+                    for one in await pages.next_items()
+                ]
         # Asked for by label, and looked at again: what is closed by mistake does not come back.
         return [one for one in found if labels.items() <= one.labels.items()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import IO
@@ -56,9 +56,40 @@ class Sandbox:
     """Whether its files may differ from the store's: a write has not ended, or the store's files were reset."""
     dirt: int
     """Counts what made it unsettled."""
+    persistent: bool
+    """Whether it is paused at its end instead of closed."""
     created_at: datetime
+    started_at: datetime
+    """When it was asked for or last woken: its longest life counts from here."""
     expires_at: datetime
+    """When it ends by itself; of one that sleeps it says nothing, its time stands still."""
+    used_at: datetime
+    """When it was last used, to about a quarter of the time after which it counts as idle."""
+    paused_at: datetime | None
+    """When it was put to sleep; kept while it is being woken."""
+    rest_seconds: float
+    """What was left of its life when it was put to sleep."""
     closed_at: datetime | None
+
+    def ending(self, moment: datetime) -> Sandbox:
+        """The same with another end."""
+        return replace(self, expires_at=moment)
+
+    @property
+    def waking(self) -> bool:
+        """Whether it slept and is being made to run again: where that fails it sleeps on."""
+        return self.status is Status.CREATING and self.paused_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a sandbox takes while it runs, and whose prices hold for it."""
+
+    deployment: str
+    place: str
+    """A name in ``prices.toml``."""
+    cpu_count: float
+    memory_mib: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +249,7 @@ class ChangeKind(StrEnum):
 
     PROJECT_DELETED = "project_deleted"
     FILES_RESET = "files_reset"
+    PROJECT_UPDATED = "project_updated"
     OTHER = "other"
 
 
@@ -229,3 +261,5 @@ class Change:
     project_id: str
     owner_id: str
     kind: ChangeKind
+    persistent: bool = False
+    """Of an update: whether the project's sandbox is kept."""

@@ -55,6 +55,14 @@ class ProjectsPeer:
             )
         return found.owner_id
 
+    async def persistent(self, project_id: str) -> bool:
+        """Whether a project's sandbox is kept. Raises ``NotFound``."""
+        with peer_errors():
+            found = await self._stub.GetProject(
+                projects_pb2.GetProjectRequest(project_id=project_id)
+            )
+        return found.persistent_sandbox
+
     async def put(
         self, project_id: str, origin: Origin, steps: Sequence[Step], ready: asyncio.Event
     ) -> Written:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.model import CloseReason, Report, Sandbox, Status
 from services.sandbox.tables import cursors, epochs, reports, sandboxes
 
 CHANNEL = "sandbox"
 """Postgres channel that tells each change, with the project's id."""
 
-_OPEN = sandboxes.c.status != Status.CLOSED
-_RUNS = sandboxes.c.status.in_([Status.ACTIVE, Status.PAUSED])
+OPEN = sandboxes.c.status != Status.CLOSED
+_ACTIVE = sandboxes.c.status == Status.ACTIVE
+_KEPT = sandboxes.c.status.in_([Status.ACTIVE, Status.PAUSED])
+_COUNTED = sandboxes.c.status.in_([Status.CREATING, Status.ACTIVE])
+_PASSING = ~func.coalesce(sandboxes.c.persistent, False)
 _HIDDEN = {"attempt_until"}
-_COLUMNS = [column for column in sandboxes.c if column.name not in _HIDDEN]
+COLUMNS = [column for column in sandboxes.c if column.name not in _HIDDEN]
 
 
 class Repository:
@@ -26,77 +30,82 @@ class Repository:
 
     def __init__(self, connection: AsyncConnection) -> None:
         """Everything happens in this connection's transaction."""
-        self._connection = connection
+        self.connection = connection
 
     # Finding
 
     async def latest(self, project_id: str, owner_id: str) -> Sandbox | None:
         """The project's newest sandbox, open or closed."""
         query = (
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id)
             .order_by(sandboxes.c.sandbox_id.desc())
             .limit(1)
         )
-        return _first((await self._connection.execute(query)).all())
+        return _first((await self.connection.execute(query)).all())
 
     async def running(self, project_id: str, owner_id: str) -> Sandbox | None:
-        """The project's sandbox where it is active or paused, and not expired."""
-        query = select(*_COLUMNS).where(
+        """The project's sandbox where it is active and not expired."""
+        query = select(*COLUMNS).where(
             sandboxes.c.project_id == project_id,
             sandboxes.c.owner_id == owner_id,
-            _RUNS,
+            _ACTIVE,
             sandboxes.c.expires_at > func.now(),
         )
-        return _first((await self._connection.execute(query)).all())
+        return _first((await self.connection.execute(query)).all())
 
     async def opened(self, project_id: str, owner_id: str) -> Sandbox | None:
         """The project's open sandbox, whatever it is doing."""
-        query = select(*_COLUMNS).where(
-            sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id, _OPEN
+        query = select(*COLUMNS).where(
+            sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id, OPEN
         )
-        return _first((await self._connection.execute(query)).all())
+        return _first((await self.connection.execute(query)).all())
 
     async def by_ids(self, sandbox_ids: Iterable[str]) -> dict[str, Sandbox]:
         """Sandboxes by their ids."""
-        query = select(*_COLUMNS).where(sandboxes.c.sandbox_id.in_(list(sandbox_ids)))
-        found = _all((await self._connection.execute(query)).all())
+        query = select(*COLUMNS).where(sandboxes.c.sandbox_id.in_(list(sandbox_ids)))
+        found = sandboxes_of((await self.connection.execute(query)).all())
         return {sandbox.sandbox_id: sandbox for sandbox in found}
 
-    async def all_running(self) -> list[Sandbox]:
-        """All sandboxes that the vendor should have."""
-        return _all((await self._connection.execute(select(*_COLUMNS).where(_RUNS))).all())
+    async def all_kept(self) -> list[Sandbox]:
+        """All sandboxes that the vendor should have, running or asleep."""
+        query = select(*COLUMNS).where(_KEPT, sandboxes.c.vendor_id != "")
+        return sandboxes_of((await self.connection.execute(query)).all())
 
     async def all_unsettled(self) -> list[Sandbox]:
         """Running sandboxes whose files may differ from the store's."""
-        query = select(*_COLUMNS).where(_RUNS, sandboxes.c.unsettled)
-        return _all((await self._connection.execute(query)).all())
+        query = select(*COLUMNS).where(_ACTIVE, sandboxes.c.unsettled)
+        return sandboxes_of((await self.connection.execute(query)).all())
 
     # Making
 
     async def lock_owner(self, owner_id: str) -> None:
         """Until the transaction ends nobody else reserves a sandbox for this user."""
         key = func.hashtextextended(f"sandboxes of {owner_id}", 0)
-        await self._connection.execute(select(func.pg_advisory_xact_lock(key)))
+        await self.connection.execute(select(func.pg_advisory_xact_lock(key)))
 
-    async def count_open(self, owner_id: str) -> int:
-        """Open sandboxes of a user."""
-        query = select(func.count()).where(sandboxes.c.owner_id == owner_id, _OPEN)
-        return int((await self._connection.execute(query)).scalar_one())
+    async def count(self, owner_id: str) -> tuple[int, int]:
+        """How many sandboxes of a user run or are being made, and how many sleep."""
+        query = select(
+            func.count().filter(_COUNTED),
+            func.count().filter(sandboxes.c.status == Status.PAUSED),
+        ).where(sandboxes.c.owner_id == owner_id, OPEN)
+        running, paused = (await self.connection.execute(query)).one()
+        return int(running), int(paused)
 
-    async def insert(self, sandbox: dict[str, Any], lifetime: int, attempt: float) -> Sandbox:
+    async def insert(self, sandbox: dict[str, Any], lifetime: float, attempt: float) -> Sandbox:
         """A new sandbox, being created by who calls, for whom ``attempt`` seconds are kept."""
         statement = (
             insert(sandboxes)
             .values(
                 **sandbox,
                 status=Status.CREATING,
-                expires_at=_in(lifetime),
-                attempt_until=_in(attempt),
+                expires_at=in_seconds(lifetime),
+                attempt_until=in_seconds(attempt),
             )
-            .returning(*_COLUMNS)
+            .returning(*COLUMNS)
         )
-        return _one((await self._connection.execute(statement)).one())
+        return _one((await self.connection.execute(statement)).one())
 
     async def take_over(self, sandbox_id: str, attempt: float) -> Sandbox | None:
         """Makes who calls the creator where the last one has not been heard of; ``None`` where it has."""
@@ -107,14 +116,19 @@ class Repository:
                 sandboxes.c.status == Status.CREATING,
                 sandboxes.c.attempt_until < func.now(),
             )
-            .values(attempt=sandboxes.c.attempt + 1, attempt_until=_in(attempt), vendor_id="")
-            .returning(*_COLUMNS)
+            .values(
+                attempt=sandboxes.c.attempt + 1,
+                attempt_until=in_seconds(attempt),
+                # One that is being woken is still the one that slept.
+                vendor_id=case((sandboxes.c.paused_at.is_(None), ""), else_=sandboxes.c.vendor_id),
+            )
+            .returning(*COLUMNS)
         )
-        return _first((await self._connection.execute(statement)).all())
+        return _first((await self.connection.execute(statement)).all())
 
     async def renew(self, sandbox: Sandbox, attempt: float) -> bool:
         """Tells that the creator lives; false where it has been given up on."""
-        return await self._mine(sandbox, attempt_until=_in(attempt))
+        return await self._mine(sandbox, attempt_until=in_seconds(attempt))
 
     async def name(self, sandbox: Sandbox, vendor_id: str) -> bool:
         """Notes the vendor's id; false where the creator has been given up on."""
@@ -122,9 +136,13 @@ class Repository:
 
     async def activate(self, sandbox: Sandbox, url: str) -> Sandbox | None:
         """The sandbox is ready; ``None`` where its creator has been given up on."""
-        if not await self._mine(sandbox, status=Status.ACTIVE, url=url):
+        # What was noted after who made it had read the row is still to be done.
+        unsettled = and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt)
+        if not await self._mine(
+            sandbox, status=Status.ACTIVE, url=url, unsettled=unsettled, paused_at=None
+        ):
             return None
-        await self._changed(sandbox)
+        await self.changed(sandbox)
         return (await self.by_ids([sandbox.sandbox_id]))[sandbox.sandbox_id]
 
     async def _mine(self, sandbox: Sandbox, **values: Any) -> bool:
@@ -137,7 +155,7 @@ class Repository:
             )
             .values(**values)
         )
-        return bool((await self._connection.execute(statement)).rowcount)
+        return bool((await self.connection.execute(statement)).rowcount)
 
     # Closing
 
@@ -146,12 +164,22 @@ class Repository:
         found = await self._close(sandboxes.c.sandbox_id == sandbox.sandbox_id, reason)
         return found[0] if found else None
 
+    async def close_run(self, sandbox: Sandbox, reason: CloseReason) -> Sandbox | None:
+        """Closes an active sandbox; ``None`` where it is not active, or was woken anew."""
+        same = and_(
+            sandboxes.c.sandbox_id == sandbox.sandbox_id,
+            sandboxes.c.attempt == sandbox.attempt,
+            _ACTIVE,
+        )
+        return next(iter(await self._close(same, reason)), None)
+
     async def close_attempt(self, sandbox: Sandbox) -> Sandbox | None:
         """Closes a sandbox that could not be made, where its creator has not been given up on."""
         ours = and_(
             sandboxes.c.sandbox_id == sandbox.sandbox_id,
             sandboxes.c.status == Status.CREATING,
             sandboxes.c.attempt == sandbox.attempt,
+            sandboxes.c.paused_at.is_(None),
         )
         found = await self._close(ours, CloseReason.FAILED)
         return found[0] if found else None
@@ -168,52 +196,61 @@ class Repository:
         return await self._close(made, CloseReason.FAILED)
 
     async def close_expired(self, owner_id: str = "") -> list[Sandbox]:
-        """Closes what has expired, of one user or of all; what another replica is closing is left to it."""
-        expired = and_(_RUNS, sandboxes.c.expires_at <= func.now())
+        """Closes what has expired and is not kept, of one user or of all; what others are closing is left to them."""
+        expired = and_(_ACTIVE, _PASSING, sandboxes.c.expires_at <= func.now())
         if owner_id:
             expired = and_(expired, sandboxes.c.owner_id == owner_id)
         return await self._close(await self._claimed(expired), CloseReason.EXPIRED)
 
+    async def close_passing_of(self, owners: Sequence[str]) -> list[Sandbox]:
+        """Closes the active sandboxes of these users that are not kept: their time is over."""
+        theirs = and_(_ACTIVE, _PASSING, sandboxes.c.owner_id.in_(owners))
+        return await self._close(theirs, CloseReason.EXPIRED)
+
     async def close_abandoned(self) -> list[Sandbox]:
         """Closes what was being created by somebody who has not been heard of."""
         abandoned = and_(
-            sandboxes.c.status == Status.CREATING, sandboxes.c.attempt_until < func.now()
+            sandboxes.c.status == Status.CREATING,
+            sandboxes.c.attempt_until < func.now(),
+            sandboxes.c.paused_at.is_(None),
         )
         return await self._close(await self._claimed(abandoned), CloseReason.FAILED)
 
     async def _claimed(self, which: ColumnElement[bool]) -> ColumnElement[bool]:
         query = select(sandboxes.c.sandbox_id).where(which).with_for_update(skip_locked=True)
-        return sandboxes.c.sandbox_id.in_((await self._connection.execute(query)).scalars().all())
+        return sandboxes.c.sandbox_id.in_((await self.connection.execute(query)).scalars().all())
 
     async def _close(self, which: ColumnElement[bool], reason: CloseReason) -> list[Sandbox]:
         statement = (
             update(sandboxes)
-            .where(which, _OPEN)
+            .where(which, OPEN)
             .values(
                 status=Status.CLOSED,
                 close_reason=reason,
                 closed_at=func.now(),
                 unsettled=False,
             )
-            .returning(*_COLUMNS)
+            .returning(*COLUMNS)
         )
-        closed = _all((await self._connection.execute(statement)).all())
+        closed = sandboxes_of((await self.connection.execute(statement)).all())
+        await LedgerRepository(self.connection).end(sandbox.sandbox_id for sandbox in closed)
         for sandbox in closed:
-            await self._changed(sandbox)
+            await self.changed(sandbox)
         return closed
 
     async def forget_project(self, project_id: str) -> list[Sandbox]:
         """Removes all that is known of a project; answers its sandboxes that were open."""
-        closing = delete(sandboxes).where(sandboxes.c.project_id == project_id).returning(*_COLUMNS)
-        gone = _all((await self._connection.execute(closing)).all())
-        await self._connection.execute(delete(reports).where(reports.c.project_id == project_id))
-        await self._connection.execute(delete(epochs).where(epochs.c.project_id == project_id))
+        closing = delete(sandboxes).where(sandboxes.c.project_id == project_id).returning(*COLUMNS)
+        gone = sandboxes_of((await self.connection.execute(closing)).all())
+        await LedgerRepository(self.connection).end(sandbox.sandbox_id for sandbox in gone)
+        await self.connection.execute(delete(reports).where(reports.c.project_id == project_id))
+        await self.connection.execute(delete(epochs).where(epochs.c.project_id == project_id))
         return [sandbox for sandbox in gone if sandbox.status is not Status.CLOSED]
 
     async def forget_old(self, days: int) -> None:
         """Removes lease numbers that nobody has written with for so long, and sandboxes that were replaced."""
         old = func.now() - func.make_interval(0, 0, 0, days)
-        await self._connection.execute(delete(epochs).where(epochs.c.seen_at < old))
+        await self.connection.execute(delete(epochs).where(epochs.c.seen_at < old))
         newer = sandboxes.alias()
         replaced = (
             select(newer.c.sandbox_id)
@@ -223,7 +260,7 @@ class Repository:
             )
             .exists()
         )
-        await self._connection.execute(
+        await self.connection.execute(
             delete(sandboxes).where(sandboxes.c.closed_at < old, replaced)
         )
 
@@ -242,7 +279,7 @@ class Repository:
             },
         )
         return int(
-            (await self._connection.execute(statement.returning(epochs.c.epoch))).scalar_one()
+            (await self.connection.execute(statement.returning(epochs.c.epoch))).scalar_one()
         )
 
     async def begin_writing(self, project_id: str, owner_id: str) -> Sandbox | None:
@@ -253,25 +290,25 @@ class Repository:
             .where(
                 sandboxes.c.project_id == project_id,
                 sandboxes.c.owner_id == owner_id,
-                _RUNS,
+                _ACTIVE,
                 sandboxes.c.expires_at > func.now(),
                 ~sandboxes.c.unsettled,
             )
-            .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
-            .returning(*_COLUMNS)
+            .values(unsettled=True, dirt=sandboxes.c.dirt + 1, used_at=func.now())
+            .returning(*COLUMNS)
         )
-        return _first((await self._connection.execute(statement)).all())
+        return _first((await self.connection.execute(statement)).all())
 
     async def unsettle(self, sandbox_id: str) -> Sandbox | None:
         """Notes that the sandbox's files may differ from the store's; ``None`` where it is closed."""
         await self._commit_lightly()
         statement = (
             update(sandboxes)
-            .where(sandboxes.c.sandbox_id == sandbox_id, _OPEN)
+            .where(sandboxes.c.sandbox_id == sandbox_id, OPEN)
             .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
-            .returning(*_COLUMNS)
+            .returning(*COLUMNS)
         )
-        return _first((await self._connection.execute(statement)).all())
+        return _first((await self.connection.execute(statement)).all())
 
     async def settle(self, sandbox: Sandbox) -> bool:
         """Notes that the sandbox has the files that the store had when ``sandbox`` was read.
@@ -281,19 +318,23 @@ class Repository:
         await self._commit_lightly()
         statement = (
             update(sandboxes)
-            .where(sandboxes.c.sandbox_id == sandbox.sandbox_id, _RUNS)
+            .where(
+                sandboxes.c.sandbox_id == sandbox.sandbox_id,
+                sandboxes.c.attempt == sandbox.attempt,
+                _ACTIVE,
+            )
             .values(unsettled=and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt))
         )
-        return bool((await self._connection.execute(statement)).rowcount)
+        return bool((await self.connection.execute(statement)).rowcount)
 
     async def _commit_lightly(self) -> None:
         # What is noted must outlive this process, not Postgres' machine: two waits for its disk would be most of
         # what a write takes.
-        await self._connection.execute(text("SET LOCAL synchronous_commit = off"))
+        await self.connection.execute(text("SET LOCAL synchronous_commit = off"))
 
     # Telling
 
-    async def _changed(self, sandbox: Sandbox) -> None:
+    async def changed(self, sandbox: Sandbox) -> None:
         """One more thing to report. The row's lock puts a project's changes in order."""
         statement = insert(reports).values(
             project_id=sandbox.project_id, owner_id=sandbox.owner_id, revision=1
@@ -301,14 +342,22 @@ class Repository:
         statement = statement.on_conflict_do_update(
             index_elements=[reports.c.project_id], set_={"revision": reports.c.revision + 1}
         )
-        await self._connection.execute(statement)
-        await self._connection.execute(select(func.pg_notify(CHANNEL, sandbox.project_id)))
+        await self.connection.execute(statement)
+        await self.connection.execute(select(func.pg_notify(CHANNEL, sandbox.project_id)))
 
     async def waiting_report(self, project_id: str) -> Report | None:
         """What the projects service does not know yet of this project's sandbox."""
         query = (
             select(
-                reports.c.revision, reports.c.owner_id, sandboxes.c.sandbox_id, sandboxes.c.status
+                reports.c.revision,
+                reports.c.owner_id,
+                sandboxes.c.sandbox_id,
+                # Until it runs again it sleeps.
+                case(
+                    (sandboxes.c.status != Status.CREATING, sandboxes.c.status),
+                    (sandboxes.c.paused_at.is_not(None), Status.PAUSED.value),
+                    else_=sandboxes.c.status,
+                ).label("status"),
             )
             .join(sandboxes, sandboxes.c.project_id == reports.c.project_id)
             .where(
@@ -318,7 +367,7 @@ class Repository:
             .order_by(sandboxes.c.sandbox_id.desc())
             .limit(1)
         )
-        row = (await self._connection.execute(query)).one_or_none()
+        row = (await self.connection.execute(query)).one_or_none()
         if row is None:
             return None
         return Report(project_id, row.owner_id, row.sandbox_id, Status(row.status), row.revision)
@@ -330,7 +379,7 @@ class Repository:
             .where(reports.c.reported_revision < reports.c.revision)
             .limit(limit)
         )
-        return list((await self._connection.execute(query)).scalars().all())
+        return list((await self.connection.execute(query)).scalars().all())
 
     async def reported(self, project_id: str, revision: int) -> None:
         """The projects service knows of everything up to this revision."""
@@ -339,14 +388,14 @@ class Repository:
             .where(reports.c.project_id == project_id, reports.c.reported_revision < revision)
             .values(reported_revision=revision)
         )
-        await self._connection.execute(statement)
+        await self.connection.execute(statement)
 
     # Following
 
     async def cursor(self, name: str) -> int:
         """The last sequence number that was applied; 0 at first."""
         query = select(cursors.c.sequence).where(cursors.c.name == name)
-        return int((await self._connection.execute(query)).scalar_one_or_none() or 0)
+        return int((await self.connection.execute(query)).scalar_one_or_none() or 0)
 
     async def advance(self, name: str, sequence: int) -> None:
         """Everything up to this sequence number is applied."""
@@ -355,18 +404,20 @@ class Repository:
             index_elements=[cursors.c.name],
             set_={"sequence": func.greatest(cursors.c.sequence, statement.excluded.sequence)},
         )
-        await self._connection.execute(statement)
+        await self.connection.execute(statement)
 
 
-def _in(seconds: float) -> ColumnElement[Any]:
+def in_seconds(seconds: float) -> ColumnElement[Any]:
+    """The moment in so many seconds."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def _first(rows: Iterable[Row[Any]]) -> Sandbox | None:
-    return next(iter(_all(rows)), None)
+    return next(iter(sandboxes_of(rows)), None)
 
 
-def _all(rows: Iterable[Row[Any]]) -> list[Sandbox]:
+def sandboxes_of(rows: Iterable[Row[Any]]) -> list[Sandbox]:
+    """Sandboxes by their rows, which have ``COLUMNS``."""
     return [_one(row) for row in rows]
 
 
@@ -374,6 +425,10 @@ def _one(row: Row[Any]) -> Sandbox:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's documented way from a row to a mapping
     reason = values.pop("close_reason")
     return Sandbox(
-        **{**values, "status": Status(values["status"])},
+        **{
+            **values,
+            "status": Status(values["status"]),
+            "persistent": bool(values["persistent"]),
+        },
         close_reason=CloseReason(reason) if reason else None,
     )

@@ -24,6 +24,7 @@ from services.sandbox import convert
 from services.sandbox.model import Origin
 from services.sandbox.service.access import Access
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.extension import Extension
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
@@ -40,6 +41,7 @@ class UseCases:
 
     access: Access
     lifecycle: Lifecycle
+    extension: Extension
     files: Files
     writing: Writing
     archives: Archives
@@ -70,6 +72,28 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
     ) -> sandbox_pb2.Sandbox:
         owner = await self._use.access.check(request.project_id)
         return convert.sandbox(await self._use.lifecycle.close(request.project_id, owner))
+
+    async def ExtendSandbox(
+        self, request: sandbox_pb2.ExtendSandboxRequest, context: Context
+    ) -> sandbox_pb2.Sandbox:
+        owner = await self._use.access.check(request.project_id)
+        return convert.sandbox(
+            await self._use.extension.extend(request.project_id, owner, request.seconds)
+        )
+
+    async def PauseSandbox(
+        self, request: sandbox_pb2.PauseSandboxRequest, context: Context
+    ) -> sandbox_pb2.Sandbox:
+        owner = await self._use.access.check(request.project_id)
+        return convert.sandbox(await self._use.extension.pause(request.project_id, owner))
+
+    async def ResumeSandbox(
+        self, request: sandbox_pb2.ResumeSandboxRequest, context: Context
+    ) -> sandbox_pb2.Sandbox:
+        owner = await self._use.access.check(request.project_id)
+        return convert.sandbox(
+            await self._use.lifecycle.answering(request.project_id, owner, make=False)
+        )
 
     async def ListSandboxFiles(
         self, request: sandbox_pb2.ListSandboxFilesRequest, context: Context

@@ -49,7 +49,11 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Tells the sandboxes of two installations on one account apart: each closes what is unknown to it under its
     own name."""
     lifetime_seconds: int = Field(3600, gt=0)
-    """A sandbox is closed so long after its creation."""
+    """A sandbox is closed so long after its creation, or put to sleep where its project keeps it."""
+    maximum_lifetime_seconds: int = Field(86_400, gt=0)
+    """By extensions a sandbox lasts at most so long from its creation, or from its last waking."""
+    idle_pause_seconds: float = Field(0, ge=0)
+    """A sandbox that nobody has used for so long is put to sleep by the next sweep; 0: never."""
     vendor_grace_seconds: int = Field(600, ge=0)
     """By so much the vendor's own limit is later, so that a running service closes sandboxes itself."""
     vendor_maximum_seconds: int = Field(3600, gt=0)
@@ -57,7 +61,16 @@ class SandboxSettings(E2bSettings, ServerSettings):
     sweep_seconds: float = Field(300, gt=0)
     """How often what has expired, vanished or was forgotten is looked for."""
     max_active_per_user: int = Field(3, ge=1)
-    """Sandboxes of one user at once."""
+    """Sandboxes of one user that run or are being made at once; those that sleep do not count."""
+    max_seconds_a_day: int = Field(0, ge=0)
+    """Seconds that one user's sandboxes may run in a day (UTC), all together; 0: any number. What runs when they are
+    used up is ended, or put to sleep where its project keeps it, by the next sweep."""
+    cpu_count: float = Field(2, gt=0)
+    """Processors of a sandbox of the template, for what it costs: E2B's own template has 2."""
+    memory_mib: int = Field(512, gt=0)
+    """Its memory, alike."""
+    prices: str = Field("", pattern=r"^[a-z0-9-]*$")
+    """Whose prices hold, a name in services/sandbox/prices.toml. Empty: e2b, or local where E2B_API_URL is set."""
 
     create_timeout_seconds: float = Field(60, gt=0)
     """How long making and filling a sandbox may take."""
@@ -98,5 +111,9 @@ class SandboxSettings(E2bSettings, ServerSettings):
         if self.lifetime_seconds > self.vendor_maximum_seconds:
             raise ValueError(
                 "SANDBOX_LIFETIME_SECONDS is more than SANDBOX_VENDOR_MAXIMUM_SECONDS allows"
+            )
+        if self.lifetime_seconds > self.maximum_lifetime_seconds:
+            raise ValueError(
+                "SANDBOX_LIFETIME_SECONDS is more than SANDBOX_MAXIMUM_LIFETIME_SECONDS allows"
             )
         return self

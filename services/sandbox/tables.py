@@ -8,6 +8,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -35,14 +36,23 @@ sandboxes = Table(
     Column("unsettled", Boolean, nullable=False, server_default="false"),
     # Counts what made it unsettled: who brings it in line settles no more than was noted before.
     Column("dirt", BigInteger, nullable=False, server_default="0"),
+    # Null until the project was asked: what its change log tells meanwhile is newer than the answer.
+    Column("persistent", Boolean),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("used_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("paused_at", DateTime(timezone=True)),
+    Column("rest_seconds", Float, nullable=False, server_default="0"),
     Column("closed_at", DateTime(timezone=True)),
     CheckConstraint(
         "status IN ('creating', 'active', 'paused', 'closed')", name="sandboxes_status_known"
     ),
     CheckConstraint(
         "(status = 'closed') = (close_reason IS NOT NULL)", name="sandboxes_closed_has_reason"
+    ),
+    CheckConstraint(
+        "status <> 'paused' OR paused_at IS NOT NULL", name="sandboxes_paused_has_moment"
     ),
     # One open sandbox a project, whatever races.
     Index(
@@ -54,6 +64,31 @@ sandboxes = Table(
     Index("sandboxes_open_owner", "owner_id", postgresql_where=text("status <> 'closed'")),
     Index("sandboxes_open_expiry", "expires_at", postgresql_where=text("status <> 'closed'")),
     Index("sandboxes_project", "project_id", "sandbox_id"),
+)
+
+# When sandboxes ran, for quotas and cost. An interval is open exactly as long as its sandbox is being made or runs.
+intervals = Table(
+    "intervals",
+    metadata,
+    Column("interval_id", BigInteger, primary_key=True),
+    Column("sandbox_id", Text, nullable=False),
+    Column("project_id", Text, nullable=False),
+    Column("owner_id", Text, nullable=False),
+    Column("deployment", Text, nullable=False),
+    # Whose prices hold, and the size that they are for.
+    Column("place", Text, nullable=False),
+    Column("cpu_count", Float, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("ended_at", DateTime(timezone=True)),
+    CheckConstraint("ended_at >= started_at", name="intervals_ends_after_start"),
+    Index(
+        "intervals_open_sandbox",
+        "sandbox_id",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index("intervals_owner", "owner_id", "ended_at"),
 )
 
 # What has to be told to the projects service, one row a project.

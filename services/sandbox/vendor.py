@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from services.sandbox.model import Content, Entry, Metrics, Scan
@@ -26,6 +27,18 @@ class DiskFull(Exception):
     """The sandbox has no room left."""
 
 
+class CannotPause(Exception):
+    """The vendor can't put this sandbox to sleep."""
+
+
+class VendorState(Enum):
+    """What the vendor says of a sandbox."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    GONE = "gone"
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file to be written to an absolute path."""
@@ -36,10 +49,11 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A sandbox that the vendor runs, with the labels that it was created with."""
+    """A sandbox that the vendor has, with the labels that it was created with."""
 
     vendor_id: str
     labels: dict[str, str]
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +139,29 @@ class SandboxVendor(Protocol):
     ) -> VendorSandbox:
         """Makes a sandbox that ends by itself after so long. Repeated with the same key it is the same sandbox."""
 
-    async def connect(self, vendor_id: str) -> VendorSandbox:
-        """A sandbox that was made before. Raises ``SandboxLost``."""
+    async def connect(self, vendor_id: str, seconds: int = 60) -> VendorSandbox:
+        """A sandbox that was made before and runs, for so long at least.
+
+        Raises ``SandboxLost``, also for one that sleeps.
+        """
+
+    async def state(self, vendor_id: str) -> VendorState:
+        """What a sandbox does."""
+
+    async def pause(self, vendor_id: str) -> None:
+        """Puts a sandbox to sleep with its files; one that sleeps is no error.
+
+        Raises ``SandboxLost``, ``CannotPause``.
+        """
+
+    async def wake(self, vendor_id: str, seconds: int) -> VendorSandbox:
+        """A sandbox that was made before, woken where it sleeps, to run for so long at least.
+
+        Raises ``SandboxLost``.
+        """
+
+    async def last(self, vendor_id: str, seconds: int) -> None:
+        """Lets a sandbox end so long from now. Raises ``SandboxLost``."""
 
     async def kill(self, vendor_id: str) -> None:
         """Ends a sandbox; one that is gone is no error."""

@@ -19,6 +19,7 @@ from services.sandbox.vendor import (
     SandboxVendor,
     Upload,
     VendorSandbox,
+    VendorState,
     Watch,
 )
 
@@ -37,6 +38,7 @@ class FakeSandbox(VendorSandbox):
     folders: set[str] = field(default_factory=lambda: {"/", "/home", "/home/user"})
     started: list[str] = field(default_factory=list)
     watches: list[tuple[str, Callable[[str], bool], Watch]] = field(default_factory=list)
+    paused: bool = False
 
     @property
     def vendor_id(self) -> str:
@@ -48,7 +50,7 @@ class FakeSandbox(VendorSandbox):
 
     async def _check(self, method: str, *arguments: Any) -> None:
         await self.vendor.called(method, *arguments)
-        if self.name not in self.vendor.sandboxes:
+        if self.name not in self.vendor.sandboxes or self.paused:
             raise SandboxLost
 
     async def write(self, uploads: Sequence[Upload]) -> None:
@@ -162,7 +164,7 @@ class FakeSandbox(VendorSandbox):
 
     async def preview_answers(self) -> bool:
         await self.vendor.called("preview_answers")
-        return bool(self.started) and self.name in self.vendor.sandboxes
+        return bool(self.started) and self.name in self.vendor.sandboxes and not self.paused
 
     async def metrics(self) -> Metrics:
         await self._check("metrics")
@@ -212,8 +214,34 @@ class FakeVendor(SandboxVendor):
         self.sandboxes[name] = FakeSandbox(name, self, labels, lifetime_seconds)
         return self.sandboxes[name]
 
-    async def connect(self, vendor_id: str) -> VendorSandbox:
-        await self.called("connect", vendor_id)
+    async def connect(self, vendor_id: str, seconds: int = 60) -> VendorSandbox:
+        await self.called("connect", vendor_id, seconds)
+        if vendor_id not in self.sandboxes or self.sandboxes[vendor_id].paused:
+            raise SandboxLost
+        return self.sandboxes[vendor_id]
+
+    async def state(self, vendor_id: str) -> VendorState:
+        await self.called("state", vendor_id)
+        if vendor_id not in self.sandboxes:
+            return VendorState.GONE
+        asleep = self.sandboxes[vendor_id].paused
+        return VendorState.PAUSED if asleep else VendorState.RUNNING
+
+    async def pause(self, vendor_id: str) -> None:
+        await self.called("pause", vendor_id)
+        self._there(vendor_id).paused = True
+
+    async def wake(self, vendor_id: str, seconds: int) -> VendorSandbox:
+        await self.called("wake", vendor_id, seconds)
+        found = self._there(vendor_id)
+        found.paused, found.lifetime_seconds = False, seconds
+        return found
+
+    async def last(self, vendor_id: str, seconds: int) -> None:
+        await self.called("last", vendor_id, seconds)
+        self._there(vendor_id).lifetime_seconds = seconds
+
+    def _there(self, vendor_id: str) -> FakeSandbox:
         if vendor_id not in self.sandboxes:
             raise SandboxLost
         return self.sandboxes[vendor_id]
@@ -231,7 +259,7 @@ class FakeVendor(SandboxVendor):
     async def list(self, labels: dict[str, str]) -> list[Listed]:
         await self.called("list", labels)
         return [
-            Listed(one.name, one.labels)
+            Listed(one.name, one.labels, one.paused)
             for one in self.sandboxes.values()
             if labels.items() <= one.labels.items()
         ]

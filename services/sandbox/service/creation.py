@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import structlog
 
 from kit.db import Database
 from kit.errors import QuotaExceeded, Unavailable
+from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import Content, Sandbox
 from services.sandbox.preview.bundle import PreviewServer
+from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import Repository
 from services.sandbox.service.filling import Filling
 from services.sandbox.service.reports import Reports
+from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.vendor import (
     DiskFull,
     PathMissing,
@@ -40,11 +45,20 @@ class CreationLimits:
     """Seconds; see the settings of the same names."""
 
     lifetime_seconds: int
-    vendor_seconds: int
-    """The vendor's own limit to the sandbox's life."""
+    longest_seconds: int
+    """The longest life, counted from the start or the last waking."""
+    vendor_grace_seconds: int
+    vendor_maximum_seconds: int
     create_timeout_seconds: float
     attempt_seconds: float
     preview_timeout_seconds: float
+
+    def at_vendor(self, sandbox: Sandbox) -> int:
+        """From now on, the vendor's own limit to the sandbox's life: a while later than ours."""
+        now = datetime.now(UTC)
+        wanted = (sandbox.expires_at - now).total_seconds() + self.vendor_grace_seconds
+        most = self.vendor_maximum_seconds - (now - sandbox.started_at).total_seconds()
+        return max(1, math.ceil(min(wanted, most)))
 
 
 class Creation:
@@ -54,7 +68,9 @@ class Creation:
         self,
         database: Database,
         vendor: SandboxVendor,
+        projects: ProjectsPeer,
         filling: Filling,
+        sleeping: Sleeping,
         reports: Reports,
         limits: CreationLimits,
         deployment: str,
@@ -63,14 +79,16 @@ class Creation:
         """``deployment`` labels the sandboxes; ``server`` is put into each."""
         self._database = database
         self._vendor = vendor
+        self._projects = projects
         self._filling = filling
+        self._sleeping = sleeping
         self._reports = reports
         self._limits = limits
         self._deployment = deployment
         self._server = server
 
     async def make(self, sandbox: Sandbox) -> Sandbox:
-        """The sandbox, active. On any failure it is closed, here and at the vendor's.
+        """The sandbox, active. On any failure it is closed, here and at the vendor's, or sleeps on where it slept.
 
         Raises ``Superseded``, ``Unavailable``, ``QuotaExceeded``, and what reading the store raises.
         """
@@ -110,11 +128,26 @@ class Creation:
             ) from exc
 
     async def _make(self, sandbox: Sandbox, vendor_ids: list[str]) -> Sandbox:
+        live = None
+        if sandbox.waking:
+            live = await self._sleeping.wake(sandbox, self._limits.at_vendor(sandbox))
+        if live is None:
+            live = await self._new(sandbox, vendor_ids)
+        elif not await live.preview_answers():
+            await self.serve_preview(live)
+        await self.wait_for_preview(live)
+        async with self._database.begin() as connection:
+            made = await Repository(connection).activate(sandbox, live.url)
+        if made is None:
+            raise Superseded
+        return made
+
+    async def _new(self, sandbox: Sandbox, vendor_ids: list[str]) -> VendorSandbox:
         if sandbox.attempt > 1:
             await self._remove_leftovers(sandbox)
         live = await self._vendor.create(
             self._labels(sandbox),
-            self._limits.vendor_seconds,
+            self._limits.at_vendor(sandbox),
             f"{sandbox.sandbox_id}-{sandbox.attempt}",
         )
         vendor_ids.append(live.vendor_id)
@@ -123,13 +156,13 @@ class Creation:
                 raise Superseded
         # The server boots while the files arrive.
         await self.serve_preview(live)
-        await self._filling.fill(live, sandbox.project_id)
-        await self.wait_for_preview(live)
+        persistent = await self._projects.persistent(sandbox.project_id)
         async with self._database.begin() as connection:
-            made = await Repository(connection).activate(sandbox, live.url)
-        if made is None:
-            raise Superseded
-        return made
+            await LifeRepository(connection).learn_persistent(
+                sandbox.sandbox_id, persistent=persistent
+            )
+        await self._filling.fill(live, sandbox.project_id)
+        return live
 
     async def _remove_leftovers(self, sandbox: Sandbox) -> None:
         """Whoever tried before may have got a sandbox and died before noting it."""
@@ -169,9 +202,14 @@ class Creation:
         try:
             async with self._database.begin() as connection:
                 closed = await Repository(connection).close_attempt(sandbox)
+                asleep = await LifeRepository(connection).sleep_on(
+                    sandbox, forget_vendor=bool(vendor_ids)
+                )
             for vendor_id in vendor_ids:
                 await self._vendor.kill(vendor_id)
-            if closed is not None:
+            if asleep is not None:
+                await self._sleeping.after_parking(asleep, "not woken")
+            elif closed is not None:
                 await self._reports.tell(sandbox.project_id)
         except Exception as exc:  # noqa: BLE001 - the failure that led here is the one to be told
             _log.warning("left behind", sandbox=sandbox.sandbox_id, error=type(exc).__name__)

@@ -10,6 +10,7 @@ import structlog
 from kit.context import acting_for
 from kit.db import Database
 from kit.errors import ServiceError
+from services.sandbox.life_repository import LifeRepository
 from services.sandbox.locks import Locks
 from services.sandbox.model import Change, ChangeKind
 from services.sandbox.projects_peer import ProjectsPeer
@@ -90,6 +91,8 @@ class Follower:
                 await self._forget(change)
             case ChangeKind.FILES_RESET:
                 await self._reset(change)
+            case ChangeKind.PROJECT_UPDATED:
+                await self._update(change)
             case ChangeKind.OTHER:
                 return
 
@@ -100,6 +103,12 @@ class Follower:
         for sandbox in gone:
             _log.info("sandbox of a deleted project ended", sandbox=sandbox.sandbox_id)
             await self._lifecycle.kill(sandbox)
+
+    async def _update(self, change: Change) -> None:
+        async with self._database.begin() as connection:
+            await LifeRepository(connection).set_persistent(
+                change.project_id, change.owner_id, persistent=change.persistent
+            )
 
     async def _reset(self, change: Change) -> None:
         async with self._database.begin() as connection:

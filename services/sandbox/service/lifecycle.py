@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from kit.db import Database
 from kit.db.listen import Listener, wait
-from kit.errors import Conflict, NotFound, QuotaExceeded, ServiceError, Unavailable
-from kit.ids import new_id
+from kit.errors import Conflict, ServiceError, Unavailable
+from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import CloseReason, Sandbox, Status
 from services.sandbox.repository import Repository
-from services.sandbox.service.creation import Creation, CreationLimits, Superseded
+from services.sandbox.service.claiming import Claim, Claiming, Wish, no_sandbox
+from services.sandbox.service.creation import Creation, Superseded
 from services.sandbox.service.reports import Reports
-from services.sandbox.vendor import SandboxLost, SandboxVendor, VendorSandbox
+from services.sandbox.service.sleeping import Sleeping
+from services.sandbox.service.use import Use
+from services.sandbox.vendor import SandboxLost, SandboxVendor, VendorSandbox, VendorState
 
 _log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.5
@@ -27,35 +29,29 @@ _SANDBOXES_TRIED = 3
 _EXPIRY_SLACK = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A project's open sandbox, and whether who asked is the one to make it."""
-
-    sandbox: Sandbox
-    mine: bool
-
-
 class Lifecycle:
-    """Makes, finds and closes sandboxes."""
+    """Makes, finds, wakes and closes sandboxes."""
 
     def __init__(
         self,
         database: Database,
         vendor: SandboxVendor,
+        claiming: Claiming,
         creation: Creation,
+        sleeping: Sleeping,
         reports: Reports,
         listener: Listener,
-        limits: CreationLimits,
-        max_active: int,
+        use: Use,
     ) -> None:
-        """``max_active``: open sandboxes of one user at once."""
+        """``use`` notes that sandboxes are used."""
         self._database = database
         self._vendor = vendor
+        self._claiming = claiming
         self._creation = creation
+        self._sleeping = sleeping
         self._reports = reports
         self._listener = listener
-        self._limits = limits
-        self._max_active = max_active
+        self._use = use
         self._making: set[asyncio.Task[Sandbox]] = set()
 
     async def get(self, project_id: str, owner_id: str) -> Sandbox:
@@ -63,53 +59,78 @@ class Lifecycle:
         async with self._database.begin() as connection:
             found = await Repository(connection).latest(project_id, owner_id)
         if found is None:
-            raise _no_sandbox()
+            raise no_sandbox()
         return found
 
     @asynccontextmanager
     async def using(
         self, project_id: str, owner_id: str
     ) -> AsyncIterator[tuple[Sandbox, VendorSandbox]]:
-        """The project's sandbox, open for use. Raises ``NotFound`` (SANDBOX_NOT_FOUND) where none runs."""
-        async with self._database.begin() as connection:
-            found = await Repository(connection).running(project_id, owner_id)
-        if found is None:
-            raise _no_sandbox()
-        async with self.noticing(found):
-            yield found, await self.connect(found)
+        """The project's sandbox, open for use; one that sleeps is woken first. Inside of it it does not count as idle.
+
+        Raises ``NotFound`` (SANDBOX_NOT_FOUND) where none is open, and what waking one raises.
+        """
+        found, live = await self._opened(project_id, owner_id)
+        async with self._use.of(found), self.noticing(found), self.told_apart(found):
+            yield found, live
+
+    async def _opened(self, project_id: str, owner_id: str) -> tuple[Sandbox, VendorSandbox]:
+        for _ in range(_SANDBOXES_TRIED):
+            async with self._database.begin() as connection:
+                found = await Repository(connection).running(project_id, owner_id)
+            if found is None:
+                found = await self.ensure(project_id, owner_id, make=False)
+            try:
+                return found, await self.connect(found)
+            except SandboxLost:
+                await self.lost(found)
+        raise Unavailable("no sandbox lasts", reason="SANDBOX_FAILED", retry_after=2.0)
 
     @asynccontextmanager
     async def noticing(self, sandbox: Sandbox) -> AsyncIterator[None]:
-        """A sandbox that turns out to be gone is closed, and is then none: ``NotFound``."""
+        """A sandbox that turns out to be gone is closed, and is then none: ``NotFound``.
+
+        One that turns out to sleep, or is kept, is woken by the next use: ``Unavailable`` (SANDBOX_ASLEEP).
+        """
         try:
             yield
         except SandboxLost as exc:
-            await self.lost(sandbox)
-            raise _no_sandbox() from exc
+            if await self.lost(sandbox):
+                raise no_sandbox() from exc
+            raise Unavailable(
+                "the sandbox fell asleep; it wakes with the next use",
+                reason="SANDBOX_ASLEEP",
+                retry_after=0.5,
+            ) from exc
 
     async def connect(self, sandbox: Sandbox) -> VendorSandbox:
         """A running sandbox, open for use. Raises ``SandboxLost``."""
-        return await self._vendor.connect(sandbox.vendor_id)
+        left = (sandbox.expires_at - datetime.now(UTC)).total_seconds()
+        return await self._vendor.connect(sandbox.vendor_id, max(1, int(left)))
 
     @asynccontextmanager
     async def told_apart(self, sandbox: Sandbox) -> AsyncIterator[None]:
-        """A connection that broke because the sandbox has ended is ``SandboxLost``, not ``Unavailable``."""
+        """A connection that broke because the sandbox ended or sleeps is ``SandboxLost``, not ``Unavailable``."""
         try:
             yield
         except Unavailable as exc:
-            if await self._vendor.exists(sandbox.vendor_id):
+            if await self._vendor.state(sandbox.vendor_id) is VendorState.RUNNING:
                 raise
             raise SandboxLost(sandbox.sandbox_id) from exc
 
-    async def ensure(self, project_id: str, owner_id: str, generation_id: str = "") -> Sandbox:
-        """The project's sandbox, active; made where there is none, by one of all who ask at the same time.
+    async def ensure(
+        self, project_id: str, owner_id: str, generation_id: str = "", *, make: bool = True
+    ) -> Sandbox:
+        """The project's sandbox, active; made or woken by one of all who ask at the same time.
 
-        Raises ``QuotaExceeded`` (SANDBOX_QUOTA), ``Unavailable``, ``Conflict`` (SANDBOX_CLOSED).
+        Where there is none and it is not to be made: ``NotFound`` (SANDBOX_NOT_FOUND). Raises ``QuotaExceeded``
+        (SANDBOX_QUOTA, SANDBOX_SECONDS), ``Unavailable``, ``Conflict`` (SANDBOX_CLOSED).
         """
+        wish = Wish(project_id, owner_id, generation_id, make)
         async with self._listener.wakeups(project_id) as changed:
-            waited_for = ""
+            waited_for: Sandbox | None = None
             while True:
-                claim = await self._claim(project_id, owner_id, generation_id, waited_for)
+                claim = await self._claim(wish, waited_for)
                 if claim.mine:
                     made = await self._made(claim.sandbox)
                     if made is not None:
@@ -117,7 +138,7 @@ class Lifecycle:
                 elif claim.sandbox.status is not Status.CREATING:
                     return claim.sandbox
                 else:
-                    waited_for = claim.sandbox.sandbox_id
+                    waited_for = claim.sandbox
                     await wait(changed, _POLL_SECONDS)
 
     async def past_creation(self, project_id: str, owner_id: str) -> None:
@@ -130,10 +151,12 @@ class Lifecycle:
                     return
                 await wait(changed, _POLL_SECONDS)
 
-    async def answering(self, project_id: str, owner_id: str, generation_id: str = "") -> Sandbox:
+    async def answering(
+        self, project_id: str, owner_id: str, generation_id: str = "", *, make: bool = True
+    ) -> Sandbox:
         """As ``ensure``, and its preview answers: a sandbox that has died is replaced."""
         for _ in range(_SANDBOXES_TRIED):
-            sandbox = await self.ensure(project_id, owner_id, generation_id)
+            sandbox = await self.ensure(project_id, owner_id, generation_id, make=make)
             try:
                 async with self.told_apart(sandbox):
                     live = await self.connect(sandbox)
@@ -143,6 +166,7 @@ class Lifecycle:
             except SandboxLost:
                 await self.lost(sandbox)
             else:
+                await self._use.touch(sandbox)
                 return sandbox
         raise Unavailable("no sandbox lasts", reason="SANDBOX_FAILED", retry_after=2.0)
 
@@ -153,7 +177,7 @@ class Lifecycle:
             found = await repository.opened(project_id, owner_id)
             closed = await repository.close(found, CloseReason.USER) if found else None
         if closed is None:
-            raise _no_sandbox()
+            raise no_sandbox()
         await self.after_closing(closed)
         return closed
 
@@ -166,22 +190,39 @@ class Lifecycle:
         for sandbox in closed:
             await self.after_closing(sandbox)
 
-    async def lost(self, sandbox: Sandbox) -> None:
-        """The sandbox vanished at the vendor's."""
+    async def lost(self, sandbox: Sandbox) -> bool:
+        """The sandbox vanished at the vendor's, or fell asleep there. Whether the project has none now.
+
+        One that is kept, or that the vendor still has, sleeps on; the next use wakes it.
+        """
+        asleep = await self._vendor.state(sandbox.vendor_id) is VendorState.PAUSED
         expired = sandbox.expires_at - _EXPIRY_SLACK <= datetime.now(UTC)
         reason = CloseReason.EXPIRED if expired else CloseReason.LOST
+        closed = parked = None
         async with self._database.begin() as connection:
-            closed = await Repository(connection).close(sandbox, reason)
+            repository, life = Repository(connection), LifeRepository(connection)
+            known = (await repository.by_ids([sandbox.sandbox_id])).get(sandbox.sandbox_id)
+            if asleep or (known is not None and known.persistent):
+                parked = await life.park(sandbox)
+                if parked is not None and not asleep:
+                    await life.forget_vendor(parked)
+            else:
+                closed = await repository.close_run(sandbox, reason)
         if closed is not None:
             await self.after_closing(closed)
+        if parked is not None:
+            await self._sleeping.after_parking(parked, "paused by the vendor" if asleep else "lost")
+        async with self._database.begin() as connection:
+            return await Repository(connection).opened(sandbox.project_id, sandbox.owner_id) is None
 
-    async def after_closing(self, sandbox: Sandbox) -> None:
+    async def after_closing(self, sandbox: Sandbox, cause: str = "") -> None:
         """Ends a closed sandbox at the vendor's and tells of it. What fails here is caught up on by the sweep."""
         _log.info(
             "sandbox closed",
             sandbox=sandbox.sandbox_id,
             project=sandbox.project_id,
             reason=sandbox.close_reason,
+            cause=cause or sandbox.close_reason,
         )
         await self.kill(sandbox)
         await self._reports.tell(sandbox.project_id)
@@ -203,64 +244,13 @@ class Lifecycle:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _claim(
-        self, project_id: str, owner_id: str, generation_id: str, waited_for: str
-    ) -> _Claim:
-        async with self._database.begin() as connection:
-            repository = Repository(connection)
-            await repository.lock_owner(owner_id)
-            expired = await repository.close_expired(owner_id)
-            claim = await self._reserve(repository, project_id, owner_id, generation_id, waited_for)
-        for sandbox in expired:
+    async def _claim(self, wish: Wish, waited_for: Sandbox | None) -> Claim:
+        claimed = await self._claiming.claim(wish, waited_for)
+        for sandbox in claimed.closed:
             await self.after_closing(sandbox)
-        return claim
-
-    async def _reserve(
-        self,
-        repository: Repository,
-        project_id: str,
-        owner_id: str,
-        generation_id: str,
-        waited_for: str,
-    ) -> _Claim:
-        found = await repository.opened(project_id, owner_id)
-        if found is None:
-            await self._check_outcome(repository, waited_for)
-            await self._check_quota(repository, owner_id)
-            row = {
-                "sandbox_id": new_id("sbx"),
-                "project_id": project_id,
-                "owner_id": owner_id,
-                "generation_id": generation_id,
-            }
-            limits = self._limits
-            made = await repository.insert(row, limits.lifetime_seconds, limits.attempt_seconds)
-            return _Claim(made, mine=True)
-        if found.status is Status.CREATING:
-            taken = await repository.take_over(found.sandbox_id, self._limits.attempt_seconds)
-            if taken is not None:
-                _log.warning("sandbox taken over", sandbox=taken.sandbox_id, attempt=taken.attempt)
-                return _Claim(taken, mine=True)
-        return _Claim(found, mine=False)
-
-    async def _check_outcome(self, repository: Repository, waited_for: str) -> None:
-        """All who waited for a sandbox that could not be made are told so, instead of trying one after another."""
-        if not waited_for:
-            return
-        found = (await repository.by_ids([waited_for])).get(waited_for)
-        if found is not None and found.close_reason is CloseReason.FAILED:
-            raise Unavailable(
-                "the sandbox could not be made", reason="SANDBOX_FAILED", retry_after=2.0
-            )
-
-    async def _check_quota(self, repository: Repository, owner_id: str) -> None:
-        used = await repository.count_open(owner_id)
-        if used >= self._max_active:
-            raise QuotaExceeded(
-                f"at most {self._max_active} sandboxes may be open at once, and {used} are; close one first",
-                reason="SANDBOX_QUOTA",
-                metadata={"limit": str(self._max_active), "used": str(used)},
-            )
+        for sandbox in claimed.parked:
+            await self._sleeping.after_parking(sandbox, "expired")
+        return claimed.claim
 
     async def _made(self, sandbox: Sandbox) -> Sandbox | None:
         """The sandbox, made; ``None`` where somebody else has taken it over.
@@ -287,7 +277,3 @@ class Lifecycle:
         if not task.cancelled():
             # Looked at, so that asyncio does not complain where nobody waits any more.
             task.exception()
-
-
-def _no_sandbox() -> NotFound:
-    return NotFound("the project has no open sandbox", reason="SANDBOX_NOT_FOUND")

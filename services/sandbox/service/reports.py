@@ -34,12 +34,13 @@ class Reports:
         task.add_done_callback(self._sending.discard)
         await asyncio.wait([task], timeout=self._wait_seconds)
 
-    async def retry(self) -> None:
-        """Sends all that waits."""
+    async def retry(self) -> int:
+        """Sends all that waits; how many those were."""
         async with self._database.begin() as connection:
             waiting = await Repository(connection).waiting_projects(_BATCH)
         for project_id in waiting:
             await self._send(project_id)
+        return len(waiting)
 
     async def finish(self) -> None:
         """Waits for what is on its way."""

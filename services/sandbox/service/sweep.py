@@ -1,5 +1,5 @@
-"""Now and then: what has expired is closed, what has vanished is noted, what nobody knows is ended, and what could
-not be told is told."""
+"""Now and then: what has expired, idles or has used up its day is closed or put to sleep, what somebody died over is
+taken up, what differs at the vendor's is set right, and what could not be told is told."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ import structlog
 
 from kit.context import acting_for
 from kit.db import Database
-from services.sandbox.model import Sandbox, Status
+from services.sandbox.ledger_repository import LedgerRepository
+from services.sandbox.life_repository import LifeRepository
+from services.sandbox.model import Sandbox
 from services.sandbox.repository import Repository
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.reconcile import Counts, Reconcile, tried
 from services.sandbox.service.reports import Reports
+from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.service.writing import Writing
-from services.sandbox.vendor import Listed, SandboxVendor
 
 _log = structlog.get_logger(__name__)
 _OLD_DAYS = 30
+# Two years and a bit: what a month cost can still be told a year later.
+_OLD_LEDGER_DAYS = 800
 
 
 class Sweep:
@@ -29,19 +34,24 @@ class Sweep:
     def __init__(
         self,
         database: Database,
-        vendor: SandboxVendor,
         lifecycle: Lifecycle,
+        sleeping: Sleeping,
+        reconcile: Reconcile,
         reports: Reports,
         writing: Writing,
-        deployment: str,
+        *,
+        idle_seconds: float,
+        seconds_a_day: int,
     ) -> None:
-        """``deployment``: only sandboxes with this label are looked at."""
+        """``idle_seconds``, ``seconds_a_day``: 0 where there is no such limit."""
         self._database = database
-        self._vendor = vendor
         self._lifecycle = lifecycle
+        self._sleeping = sleeping
+        self._reconcile = reconcile
         self._reports = reports
         self._writing = writing
-        self._labels = {"sandwright_deployment": deployment}
+        self._idle_seconds = idle_seconds
+        self._seconds_a_day = seconds_a_day
 
     async def run(self, seconds: float, stopping: asyncio.Event) -> None:
         """Sweeps at once and then every so many seconds, until the server stops."""
@@ -51,83 +61,77 @@ class Sweep:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), seconds * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
 
-    async def once(self) -> None:
-        """One sweep."""
-        parts: list[Callable[[], Awaitable[None]]] = [
-            self._close_expired,
-            self._close_abandoned,
-            self._reconcile,
+    async def once(self) -> Counts:
+        """One sweep; what it did."""
+        counts = Counts()
+        parts: list[Callable[[Counts], Awaitable[None]]] = [
+            self._end_expired,
+            self._end_spent,
+            self._pause_idle,
+            self._end_abandoned,
+            self._reconcile.once,
             self._align_unsettled,
-            self._reports.retry,
+            self._send_reports,
             self._forget_old,
         ]
         for part in parts:
-            await _tried(part.__name__, part())
+            await tried(part.__name__, part(counts))
+        _log.info("sweep done", **counts.as_fields())
+        return counts
 
-    async def _close_expired(self) -> None:
+    async def _end_expired(self, counts: Counts) -> None:
         async with self._database.begin() as connection:
             closed = await Repository(connection).close_expired()
-        for sandbox in closed:
-            await self._lifecycle.after_closing(sandbox)
+            parked = await LifeRepository(connection).park_expired()
+        await self._settle(counts, "expired", closed, parked)
 
-    async def _close_abandoned(self) -> None:
+    async def _end_spent(self, counts: Counts) -> None:
+        """Users whose seconds of the day are used up."""
+        if not self._seconds_a_day:
+            return
+        async with self._database.begin() as connection:
+            owners = await LedgerRepository(connection).spent_owners(self._seconds_a_day)
+            closed = await Repository(connection).close_passing_of(owners)
+            parked = await LifeRepository(connection).park_persistent_of(owners)
+        await self._settle(counts, "seconds of the day used up", closed, parked)
+
+    async def _pause_idle(self, counts: Counts) -> None:
+        if not self._idle_seconds:
+            return
+        async with self._database.begin() as connection:
+            parked = await LifeRepository(connection).park_idle(self._idle_seconds)
+        await self._settle(counts, "idle", [], parked)
+
+    async def _end_abandoned(self, counts: Counts) -> None:
+        """What was being made or woken by somebody who has not been heard of."""
         async with self._database.begin() as connection:
             closed = await Repository(connection).close_abandoned()
+            parked = await LifeRepository(connection).sleep_on_abandoned()
+        await self._settle(counts, "abandoned", closed, parked)
+
+    async def _settle(
+        self, counts: Counts, cause: str, closed: list[Sandbox], parked: list[Sandbox]
+    ) -> None:
         for sandbox in closed:
-            await self._lifecycle.after_closing(sandbox)
+            await self._lifecycle.after_closing(sandbox, cause)
+        for sandbox in parked:
+            await self._sleeping.after_parking(sandbox, cause)
+        counts.closed += len(closed)
+        counts.paused += len(parked)
 
-    async def _reconcile(self) -> None:
-        """Compares the vendor's list with the rows, both ways."""
-        # The order matters: a row is older than its sandbox, so what was listed after the rows were read has a
-        # row by the time they are read again, or never had one.
-        async with self._database.begin() as connection:
-            expected = await Repository(connection).all_running()
-        listed = await self._vendor.list(self._labels)
-        names = {one.labels.get("sandwright_sandbox", "") for one in listed}
-        async with self._database.begin() as connection:
-            rows = await Repository(connection).by_ids(names)
-        for one in listed:
-            if _unknown(one, rows):
-                await _tried("end", self._end_unknown(one))
-        present = {one.vendor_id for one in listed}
-        for sandbox in expected:
-            if sandbox.vendor_id not in present and not await self._vendor.exists(
-                sandbox.vendor_id
-            ):
-                await self._lifecycle.lost(sandbox)
-
-    async def _end_unknown(self, one: Listed) -> None:
-        _log.warning(
-            "unknown sandbox ended",
-            vendor_sandbox=one.vendor_id,
-            sandbox=one.labels.get("sandwright_sandbox", ""),
-        )
-        await self._vendor.kill(one.vendor_id)
-
-    async def _align_unsettled(self) -> None:
+    async def _align_unsettled(self, counts: Counts) -> None:
         """A write that did not come to an end, and no other came after it."""
         async with self._database.begin() as connection:
             found = await Repository(connection).all_unsettled()
         for sandbox in found:
             with acting_for(sandbox.owner_id, "sandbox"):
-                await _tried("align", self._writing.align(sandbox.project_id, sandbox.owner_id))
+                await tried("align", self._writing.align(sandbox.project_id, sandbox.owner_id))
+        counts.aligned += len(found)
 
-    async def _forget_old(self) -> None:
+    async def _send_reports(self, counts: Counts) -> None:
+        counts.reports += await self._reports.retry()
+
+    async def _forget_old(self, _: Counts) -> None:
         async with self._database.begin() as connection:
             await Repository(connection).forget_old(_OLD_DAYS)
-
-
-async def _tried(what: str, work: Awaitable[None]) -> None:
-    """One failure is told, and does not keep the others from their turn."""
-    try:
-        await work
-    except Exception as exc:  # noqa: BLE001 - tried again by the next sweep
-        _log.warning("sweep failed in part", part=what, exc_info=exc)
-
-
-def _unknown(one: Listed, rows: dict[str, Sandbox]) -> bool:
-    row = rows.get(one.labels.get("sandwright_sandbox", ""))
-    if row is None or row.status is Status.CLOSED:
-        return True
-    # While a sandbox is being made its creator may not have noted the vendor's id yet.
-    return row.status is not Status.CREATING and row.vendor_id != one.vendor_id
+            await LedgerRepository(connection).forget_old(_OLD_LEDGER_DAYS)

@@ -30,14 +30,22 @@ def upgrade() -> None:
         sa.Column("attempt_until", moment, nullable=False),
         sa.Column("unsettled", sa.Boolean, nullable=False, server_default="false"),
         sa.Column("dirt", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("persistent", sa.Boolean),
         sa.Column("created_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("started_at", moment, nullable=False, server_default=sa.text("now()")),
         sa.Column("expires_at", moment, nullable=False),
+        sa.Column("used_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("paused_at", moment),
+        sa.Column("rest_seconds", sa.Float, nullable=False, server_default="0"),
         sa.Column("closed_at", moment),
         sa.CheckConstraint(
             "status IN ('creating', 'active', 'paused', 'closed')", name="sandboxes_status_known"
         ),
         sa.CheckConstraint(
             "(status = 'closed') = (close_reason IS NOT NULL)", name="sandboxes_closed_has_reason"
+        ),
+        sa.CheckConstraint(
+            "status <> 'paused' OR paused_at IS NOT NULL", name="sandboxes_paused_has_moment"
         ),
     )
     op.create_index(
@@ -46,6 +54,28 @@ def upgrade() -> None:
     op.create_index("sandboxes_open_owner", "sandboxes", ["owner_id"], postgresql_where=OPEN)
     op.create_index("sandboxes_open_expiry", "sandboxes", ["expires_at"], postgresql_where=OPEN)
     op.create_index("sandboxes_project", "sandboxes", ["project_id", "sandbox_id"])
+    op.create_table(
+        "intervals",
+        sa.Column("interval_id", sa.BigInteger, primary_key=True),
+        sa.Column("sandbox_id", sa.Text, nullable=False),
+        sa.Column("project_id", sa.Text, nullable=False),
+        sa.Column("owner_id", sa.Text, nullable=False),
+        sa.Column("deployment", sa.Text, nullable=False),
+        sa.Column("place", sa.Text, nullable=False),
+        sa.Column("cpu_count", sa.Float, nullable=False),
+        sa.Column("memory_mib", sa.Integer, nullable=False),
+        sa.Column("started_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("ended_at", moment),
+        sa.CheckConstraint("ended_at >= started_at", name="intervals_ends_after_start"),
+    )
+    op.create_index(
+        "intervals_open_sandbox",
+        "intervals",
+        ["sandbox_id"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_index("intervals_owner", "intervals", ["owner_id", "ended_at"])
     op.create_table(
         "reports",
         sa.Column("project_id", sa.Text, primary_key=True),
@@ -76,5 +106,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops the tables."""
-    for table in ("cursors", "epochs", "reports", "sandboxes"):
+    for table in ("cursors", "epochs", "reports", "intervals", "sandboxes"):
         op.drop_table(table)
