@@ -117,8 +117,8 @@ def _assembled(
     )
     allowance = Allowance(settings.max_active_per_user, settings.max_seconds_a_day)
     claiming = Claiming(database, limits, allowance, _size(settings))
-    use = Use(database, settings.idle_pause_seconds)
-    lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, use)
+    uses = Use(database, settings.idle_pause_seconds)
+    lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, uses)
     extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
     access = Access(projects)
@@ -134,7 +134,7 @@ def _assembled(
         seconds_a_day=settings.max_seconds_a_day,
     )
     follower = Follower(database, locks, projects, access, lifecycle, writing)
-    cases = UseCases(
+    use = UseCases(
         access=access,
         lifecycle=lifecycle,
         extension=extension,
@@ -144,7 +144,7 @@ def _assembled(
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )
     app.services[SANDBOX] = partial(
-        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(cases)
+        sandbox_pb2_grpc.add_SandboxServiceServicer_to_server, SandboxServicer(use)
     )
     app.background += [
         listener.run_until(app.stopping),
