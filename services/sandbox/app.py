@@ -21,6 +21,7 @@ from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
 from services.sandbox.locks import Locks
 from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE, Size
 from services.sandbox.preview.bundle import Options, PreviewServer
+from services.sandbox.prices import price_list
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import CHANNEL
@@ -42,6 +43,7 @@ from services.sandbox.service.reports import Reports
 from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.service.sweep import Sweep
 from services.sandbox.service.unpacking import ArchiveLimits
+from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.use import Use
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
@@ -138,6 +140,7 @@ def _assembled(
         access=access,
         lifecycle=lifecycle,
         extension=extension,
+        reckoning=Reckoning(database, allowance, price_list()),
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
@@ -195,4 +198,6 @@ def _creation_limits(settings: SandboxSettings) -> CreationLimits:
 
 def _size(settings: SandboxSettings) -> Size:
     place = settings.prices or ("local" if settings.e2b_api_url else "e2b")
+    if place not in (known := price_list().places):
+        raise StartupError(f"SANDBOX_PRICES: is none of {', '.join(sorted(known))}")
     return Size(settings.deployment, place, settings.cpu_count, settings.memory_mib)

@@ -26,6 +26,7 @@ from services.sandbox.model import (
     Stats,
     Status,
     StoredFile,
+    Usage,
     Written,
 )
 from services.sandbox.service.intake import Begin, End, Message
@@ -115,6 +116,22 @@ def stats(found: Stats) -> sandbox_pb2.SandboxStats:
         seconds_until_expiry=max(0, int((found.sandbox.expires_at - now).total_seconds())),
         file_count=found.file_count,
         file_bytes=min(found.file_bytes, _INT32),
+    )
+
+
+def usage(found: Usage) -> sandbox_pb2.SandboxUsage:
+    """What a user's sandboxes have used."""
+    return sandbox_pb2.SandboxUsage(
+        active_sandboxes=found.active,
+        max_active_sandboxes=found.max_active,
+        paused_sandboxes=found.paused,
+        seconds_today=int(found.seconds_today),
+        max_seconds_a_day=found.max_seconds_a_day,
+        day_resets_at=_time(found.day_resets_at),
+        seconds_this_month=int(found.seconds_this_month),
+        cost_usd_this_month=found.cost_usd_this_month,
+        prices_as_of=found.prices_as_of,
+        commands_today=found.commands_today,
     )
 
 

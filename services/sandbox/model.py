@@ -93,6 +93,24 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What a user's sandboxes have used, and the limits. Days and months are those of UTC."""
+
+    active: int
+    """Those that run or are being made."""
+    max_active: int
+    paused: int
+    seconds_today: float
+    max_seconds_a_day: int
+    """0: any number."""
+    day_resets_at: datetime
+    seconds_this_month: float
+    cost_usd_this_month: float
+    prices_as_of: str
+    commands_today: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file as the store has it."""
 

@@ -15,6 +15,7 @@ import grpc
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 
+from kit.context import current_user
 from kit.errors import Invalid
 from kit.metadata import CONTENT_LENGTH
 from kit.paths import checked_path, media_type
@@ -28,6 +29,7 @@ from services.sandbox.service.extension import Extension
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.writing import Writing
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,6 +44,7 @@ class UseCases:
     access: Access
     lifecycle: Lifecycle
     extension: Extension
+    reckoning: Reckoning
     files: Files
     writing: Writing
     archives: Archives
@@ -176,6 +179,11 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
             async for chunk in chunks:
                 yield HttpBody(content_type=kind, data=chunk)
                 kind = ""
+
+    async def GetSandboxUsage(
+        self, request: sandbox_pb2.GetSandboxUsageRequest, context: Context
+    ) -> sandbox_pb2.SandboxUsage:
+        return convert.usage(await self._use.reckoning.usage(current_user()))
 
     async def GetSandboxStats(
         self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context
