@@ -31,6 +31,7 @@ from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.archives import Archives
 from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.creation import Creation, CreationLimits
+from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
 from services.sandbox.service.files import Files
 from services.sandbox.service.filling import Filling
@@ -143,6 +144,7 @@ def _assembled(
         reckoning=Reckoning(database, allowance, price_list()),
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
+        drafts=Drafts(database, lifecycle),
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 
 from kit.context import current_user
-from kit.errors import Invalid
+from kit.errors import Invalid, ServiceError
 from kit.metadata import CONTENT_LENGTH
 from kit.paths import checked_path, media_type
 from protos.files.v1 import files_pb2
@@ -25,6 +25,7 @@ from services.sandbox import convert
 from services.sandbox.model import Origin
 from services.sandbox.service.access import Access
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
@@ -48,6 +49,7 @@ class UseCases:
     files: Files
     writing: Writing
     archives: Archives
+    drafts: Drafts
     limits: Limits
 
 
@@ -219,9 +221,30 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
             written, sandbox = await self._use.writing.write(
                 header.project_id, owner, convert.origin(header.origin), intake.steps()
             )
+        origin = convert.origin(header.origin)
+        if origin.generation_id and written.deleted_paths:
+            # A draft that its file outlived would come to light again.
+            with suppress(ServiceError):
+                await self._use.drafts.discard(
+                    header.project_id, owner, origin, written.deleted_paths
+                )
         return sandbox_pb2.WriteFilesResponse(
             result=convert.write_result(written), sandbox=convert.sandbox(sandbox)
         )
+
+    async def WriteDraft(self, request: sandbox_pb2.WriteDraftRequest, context: Context) -> Empty:
+        origin = convert.origin(request.origin)
+        if not origin.generation_id:
+            raise Invalid.field("origin.generation_id", "must not be empty")
+        everything = request.discard and not request.path
+        paths = [] if everything else [checked_path(request.path)]
+        owner = await self._use.access.check(request.project_id)
+        drafts = self._use.drafts
+        if request.discard:
+            await drafts.discard(request.project_id, owner, origin, paths)
+        else:
+            await drafts.write(request.project_id, owner, origin, paths[0], request.content)
+        return Empty()
 
     async def DiscardSandbox(
         self, request: sandbox_pb2.DiscardSandboxRequest, context: Context

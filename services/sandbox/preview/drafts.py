@@ -42,13 +42,15 @@ class Drafts:
                 info = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if info.st_ctime_ns < oldest:
-                _remove(entry.path)
             # By when they were put into their places: a draft that was late is older than its file.
-            elif info.st_ctime_ns > self._folder.changed_at(path):
-                known = found.get(path)
-                if known is None or known.written_at < info.st_ctime_ns:
-                    found[path] = Draft(entry.path, info.st_ctime_ns, info.st_size)
+            ended = self._folder.changed_at(path)
+            if info.st_ctime_ns <= max(ended, oldest):
+                # Gone for good: it must not come back when its file is deleted.
+                _remove(entry.path)
+                continue
+            known = found.get(path)
+            if known is None or known.written_at < info.st_ctime_ns:
+                found[path] = Draft(entry.path, info.st_ctime_ns, info.st_size)
         return found
 
     def _entries(self) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -30,6 +30,7 @@ from services.sandbox.locks import Lock, Locks
 from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Step, Written
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import Repository
+from services.sandbox.service.fencing import fence
 from services.sandbox.service.filling import Filling, aside_path, find, site_path
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.vendor import (
@@ -129,7 +130,7 @@ class Writing:
         """The sandbox to write into, noted as unsettled."""
         async with self._database.begin() as connection:
             repository = Repository(connection)
-            await _fence(repository, project_id, origin)
+            await fence(repository, project_id, origin)
             sandbox = await repository.begin_writing(project_id, owner_id)
         while sandbox is None:
             sandbox = await self._readied(project_id, owner_id)
@@ -253,18 +254,6 @@ class Writing:
                 await self._settle(lock, sandbox)
         except (SandboxLost, ServiceError) as exc:
             _log.info("left aside", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
-
-
-async def _fence(repository: Repository, project_id: str, origin: Origin) -> None:
-    if not origin.generation_id:
-        return
-    seen = await repository.highest_epoch(project_id, origin.generation_id, origin.epoch)
-    if origin.epoch < seen:
-        raise Conflict(
-            "another worker has taken over this generation",
-            reason="STALE_EPOCH",
-            metadata={"epoch": str(origin.epoch), "seen": str(seen)},
-        )
 
 
 async def _set_aside(live: VendorSandbox, steps: Sequence[Step], places: Places) -> None:

@@ -26,6 +26,7 @@ OPEN: dict[str, Use] = {
 INTERNAL: dict[str, Use] = {
     "EnsureSandbox": lambda caller, project: caller.ensure(project),
     "WriteFiles": lambda caller, project: caller.write(project, *put("index.html", b"x")),
+    "WriteDraft": lambda caller, project: caller.draft(project, "index.html", b"x"),
     "DiscardSandbox": lambda caller, project: caller.discard(project, "gen-1"),
 }
 
