@@ -220,4 +220,5 @@ changes = Table(
     Column("version", Integer, nullable=False),
     Column("persistent_sandbox", Boolean, nullable=False, server_default=text("false")),
     _created_at(),
+    Index("changes_project", "project_id", "sequence"),
 )

@@ -17,21 +17,25 @@ _COMMAND_BYTES = 64 * 1024
 
 
 def scan(folder: str, ignored: Collection[str]) -> str:
-    """Lists the regular files in a folder."""
+    """Lists what is in a folder, but for folders."""
     # A file that vanishes while it is looked at is no failure.
-    found = _find(folder, ignored, r"-ignore_readdir_race", r"-printf '%s %T@ %C@ %i %p\0'")
-    return f"{found} || exit {INCOMPLETE}"
+    what = r"-not -type d -printf '%y %s %T@ %C@ %i %p\0'"
+    return f"{_find(folder, ignored, '-ignore_readdir_race', what)} || exit {INCOMPLETE}"
 
 
 def scanned(printed: str, *, complete: bool) -> Scan:
     """What ``scan`` printed."""
     files: dict[str, Seen] = {}
+    others: set[str] = set()
     for line in printed.split("\0"):
         if line:
-            size, modified, changed, inode, path = line.split(" ", 4)
-            at = datetime.fromtimestamp(float(modified), UTC)
-            files[path] = Seen(int(size), at, f"{size} {modified} {changed} {inode}")
-    return Scan(files, complete)
+            kind, size, modified, changed, inode, path = line.split(" ", 5)
+            if kind == "f":
+                at = datetime.fromtimestamp(float(modified), UTC)
+                files[path] = Seen(int(size), at, f"{size} {modified} {changed} {inode}")
+            else:
+                others.add(path)
+    return Scan(files, frozenset(others), complete)
 
 
 def hashes(folder: str, ignored: Collection[str]) -> str:
@@ -66,7 +70,7 @@ def _find(folder: str, ignored: Collection[str], option: str, action: str) -> st
     names = " -o ".join(f"-name {shlex.quote(name)}" for name in ignored)
     prune = rf"-mindepth 1 \( {names} \) -prune -o" if names else ""
     place = shlex.quote(folder)
-    return f"[ -d {place} ] || exit {MISSING}; find {place} {option} {prune} -type f {action}"
+    return f"[ -d {place} ] || exit {MISSING}; find {place} {option} {prune} {action}"
 
 
 def _hash(quoted: Sequence[str]) -> str:

@@ -221,9 +221,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The regular files of a folder by their absolute paths."""
+    """What a folder holds, by absolute paths."""
 
     files: Mapping[str, Seen]
+    others: frozenset[str]
+    """What is neither a regular file nor a folder, such as a link."""
     complete: bool
     """False where a folder could not be read: what is missing may be there."""
 

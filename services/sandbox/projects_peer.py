@@ -64,15 +64,24 @@ class ProjectsPeer:
         return found.persistent_sandbox
 
     async def put(
-        self, project_id: str, origin: Origin, steps: Sequence[Step], ready: asyncio.Event
+        self,
+        project_id: str,
+        origin: Origin,
+        steps: Sequence[Step],
+        ready: asyncio.Event,
+        *,
+        seen_change: int | None = None,
     ) -> Written:
         """Writes steps, all or none. Everything is sent at once, but takes effect only when ``ready`` is set.
+
+        ``seen_change``: refused (FILES_RESET) where the project's files were reset after this change.
 
         Raises what PutFiles raises. Cancelled before ``ready``, nothing has happened.
         """
         with peer_errors():
             answer = await self._stub.PutFiles(
-                _put_messages(project_id, origin, steps, ready), timeout=self._write_seconds
+                _put_messages(_header(project_id, origin, seen_change), steps, ready),
+                timeout=self._write_seconds,
             )
         return convert.written(answer.result)
 
@@ -164,17 +173,23 @@ class _Arriving:
         return self.file, Content(self.spool, size)
 
 
-async def _put_messages(
-    project_id: str, origin: Origin, steps: Sequence[Step], ready: asyncio.Event
-) -> AsyncIterator[projects_pb2.PutFilesRequest]:
-    header = projects_pb2.PutFilesHeader(
+def _header(
+    project_id: str, origin: Origin, seen_change: int | None
+) -> projects_pb2.PutFilesHeader:
+    return projects_pb2.PutFilesHeader(
         project_id=project_id,
         origin=files_pb2.WriteOrigin(
             generation_id=origin.generation_id,
             epoch=origin.epoch,
             operation_id=origin.operation_id,
         ),
+        seen_change=seen_change,
     )
+
+
+async def _put_messages(
+    header: projects_pb2.PutFilesHeader, steps: Sequence[Step], ready: asyncio.Event
+) -> AsyncIterator[projects_pb2.PutFilesRequest]:
     yield projects_pb2.PutFilesRequest(header=header)
     for step in steps:
         yield projects_pb2.PutFilesRequest(operation=_operation(step))

@@ -113,7 +113,9 @@ class FakeSandbox(VendorSandbox):
         now = datetime.now(UTC)
         digests = self._hashed(self._below(path, ignored))
         return Scan(
-            {one: Seen(len(self.files[one]), now, mark) for one, mark in digests.items()}, True
+            {one: Seen(len(self.files[one]), now, mark) for one, mark in digests.items()},
+            frozenset(),
+            True,
         )
 
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:

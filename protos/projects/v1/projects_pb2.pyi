@@ -546,8 +546,13 @@ class PutFilesHeader(message.Message):
 
     PROJECT_ID_FIELD_NUMBER: builtins.int
     ORIGIN_FIELD_NUMBER: builtins.int
+    SEEN_CHANGE_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Which project."""
+    seen_change: builtins.int
+    """The last change (see WatchChanges) that the writer knows of: where the project's files were reset after it, the write is refused with
+    FAILED_PRECONDITION (FILES_RESET). Unset: not looked at.
+    """
     @builtins.property
     def origin(self) -> files_pb2.WriteOrigin:
         """Who writes."""
@@ -557,12 +562,15 @@ class PutFilesHeader(message.Message):
         *,
         project_id: builtins.str = ...,
         origin: files_pb2.WriteOrigin | None = ...,
+        seen_change: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seen_change", b"_seen_change", "origin", b"origin", "seen_change", b"seen_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["origin", b"origin", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seen_change", b"_seen_change", "origin", b"origin", "project_id", b"project_id", "seen_change", b"seen_change"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seen_change: _TypeAlias = typing.Literal["seen_change"]  # noqa: Y015
+    _WhichOneofArgType__seen_change: _TypeAlias = typing.Literal["_seen_change", b"_seen_change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seen_change) -> _WhichOneofReturnType__seen_change | None: ...
 
 @typing.final
 class PutFilesResponse(message.Message):

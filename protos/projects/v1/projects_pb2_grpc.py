@@ -167,7 +167,7 @@ class ProjectsServiceServicer:
 
     def PutFiles(self, request_iterator, context):
         """Writes files into the project. The first message is the header. All or nothing; what is acknowledged is durable.
-        Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
+        Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED, FILES_RESET), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,7 @@ class ProjectsServiceStub:
     """The project's versions, newest first."""
     PutFiles: grpc.StreamUnaryMultiCallable[projects_pb2.PutFilesRequest, projects_pb2.PutFilesResponse]
     """Writes files into the project. The first message is the header. All or nothing; what is acknowledged is durable.
-    Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
+    Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED, FILES_RESET), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
     """
     StreamFiles: grpc.UnaryStreamMultiCallable[projects_pb2.StreamFilesRequest, projects_pb2.StreamFilesResponse]
     """All files of a project with their content, by path: what fills a sandbox."""
@@ -95,7 +95,7 @@ class ProjectsServiceAsyncStub(ProjectsServiceStub):
     """The project's versions, newest first."""
     PutFiles: aio.StreamUnaryMultiCallable[projects_pb2.PutFilesRequest, projects_pb2.PutFilesResponse]  # type: ignore[assignment]
     """Writes files into the project. The first message is the header. All or nothing; what is acknowledged is durable.
-    Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
+    Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED, FILES_RESET), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
     """
     StreamFiles: aio.UnaryStreamMultiCallable[projects_pb2.StreamFilesRequest, projects_pb2.StreamFilesResponse]  # type: ignore[assignment]
     """All files of a project with their content, by path: what fills a sandbox."""
@@ -186,7 +186,7 @@ class ProjectsServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[projects_pb2.PutFilesResponse, abc.Awaitable[projects_pb2.PutFilesResponse]]:
         """Writes files into the project. The first message is the header. All or nothing; what is acknowledged is durable.
-        Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
+        Errors: ABORTED (STALE_EPOCH), FAILED_PRECONDITION (FILE_CHANGED, FILES_RESET), INVALID_ARGUMENT and RESOURCE_EXHAUSTED naming path and limit.
         """
 
     @abc_1.abstractmethod

@@ -39,6 +39,13 @@ class ChangesRepository:
         )
         await self._connection.execute(select(func.pg_notify(CHANNEL, "")))
 
+    async def last_reset(self, project_id: str) -> int:
+        """The sequence number with which the project's files last went back to a version; 0 where they never did."""
+        statement = select(func.max(changes.c.sequence)).where(
+            changes.c.project_id == project_id, changes.c.kind == ChangeKind.FILES_RESET.value
+        )
+        return int((await self._connection.execute(statement)).scalar_one() or 0)
+
     async def after(self, sequence: int, owner_id: str, size: int) -> list[Change]:
         """The next changes after a sequence number: of one owner's projects, or with ``""`` of all."""
         statement = (

@@ -147,7 +147,11 @@ class ProjectsServicer(projects_pb2_grpc.ProjectsServiceServicer):
                     raise Invalid.field("header", "must be the first message only")
                 upload.accept(convert.step(message.operation))
             result = await self._use.writes.put(
-                owner(), header.project_id, convert.origin(header.origin), upload
+                owner(),
+                header.project_id,
+                convert.origin(header.origin),
+                upload,
+                seen_change=header.seen_change if header.HasField("seen_change") else None,
             )
         return projects_pb2.PutFilesResponse(result=convert.write_result(result))
 

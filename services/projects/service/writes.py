@@ -11,8 +11,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.db import Database
-from kit.errors import Conflict, QuotaExceeded
+from kit.errors import Conflict, FailedPrecondition, QuotaExceeded
 from services.projects.model import Content, FileEntry, Origin, Project, Put, WriteResult
+from services.projects.repository.changes import ChangesRepository
 from services.projects.repository.content import CHUNK_BYTES, ContentRepository
 from services.projects.repository.files import FilesRepository
 from services.projects.repository.projects import ProjectsRepository
@@ -33,17 +34,25 @@ class Writes:
     limits: Limits
 
     async def put(
-        self, owner_id: str, project_id: str, origin: Origin, upload: Upload
+        self,
+        owner_id: str,
+        project_id: str,
+        origin: Origin,
+        upload: Upload,
+        *,
+        seen_change: int | None = None,
     ) -> WriteResult:
         """Applies a write that has arrived completely. What is answered is durable.
 
-        Raises ``NotFound``, ``Invalid``, ``Conflict`` (STALE_EPOCH, IDEMPOTENCY_CONFLICT), ``FailedPrecondition``
-        (FILE_CHANGED), ``QuotaExceeded`` (PROJECT_FILES, PROJECT_BYTES).
+        ``seen_change``: the last change that the writer knows of, where it matters to it. Raises ``NotFound``,
+        ``Invalid``, ``Conflict`` (STALE_EPOCH, IDEMPOTENCY_CONFLICT), ``FailedPrecondition`` (FILE_CHANGED,
+        FILES_RESET), ``QuotaExceeded`` (PROJECT_FILES, PROJECT_BYTES).
         """
         upload.finish()
         async with self.database.begin() as connection:
             # Writes of one project go one after another.
             project = await owned(connection, owner_id, project_id, lock=True)
+            await _check_seen(connection, project_id, seen_change)
             writes = WritesRepository(connection, project_id)
             fence = await fencing.passed(writes, origin)
             if origin.operation_id:
@@ -99,6 +108,20 @@ class Writes:
         new = await store.claim(contents.values())
         for batch in _batches(upload, [contents[sha256] for sha256 in sorted(new)]):
             await store.add_chunks(batch)
+
+
+async def _check_seen(
+    connection: AsyncConnection, project_id: str, seen_change: int | None
+) -> None:
+    if seen_change is None:
+        return
+    reset = await ChangesRepository(connection).last_reset(project_id)
+    if reset > seen_change:
+        raise FailedPrecondition(
+            "the project's files went back to a version meanwhile",
+            reason="FILES_RESET",
+            metadata={"change": str(reset)},
+        )
 
 
 def _batches(upload: Upload, contents: list[Content]) -> Iterator[list[tuple[str, int, bytes]]]:

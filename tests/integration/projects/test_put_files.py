@@ -441,3 +441,29 @@ async def test_a_file_of_the_largest_default_size_goes_in_and_out(
     async with refused(Code.INVALID_ARGUMENT) as error:
         await write_files(user.internal, project_id, {"larger.bin": content + b"x"})
     assert error.reason == "FILE_TOO_LARGE"
+
+
+async def test_a_write_that_does_not_know_of_a_reset_is_refused(
+    user: TestUser, project_id: str
+) -> None:
+    async def put_after(change: int | None, name: str) -> None:
+        async def stream() -> AsyncIterator[projects_pb2.PutFilesRequest]:
+            header = projects_pb2.PutFilesHeader(project_id=project_id, seen_change=change)
+            yield projects_pb2.PutFilesRequest(header=header)
+            for step in [*put(name, b"x"), END]:
+                yield projects_pb2.PutFilesRequest(operation=step)
+
+        await user.internal.PutFiles(stream())
+
+    await put_after(0, "before.txt")
+    await commit(user.internal, project_id, "gen-1", keep_head=True)
+    async with refused(Code.FAILED_PRECONDITION) as found:
+        await put_after(0, "late.txt")
+    assert found.reason == "FILES_RESET"
+    reset = int(found.error.metadata["change"])
+    async with refused(Code.FAILED_PRECONDITION):
+        await put_after(reset - 1, "late.txt")
+    assert await list_files(user.internal, project_id) == {}
+    await put_after(reset, "after.txt")
+    await put_after(None, "whatever.txt")
+    assert set(await list_files(user.internal, project_id)) == {"after.txt", "whatever.txt"}

@@ -164,6 +164,7 @@ STATEMENTS = (
         created_at timestamptz NOT NULL DEFAULT now()
     )
     """,
+    "CREATE INDEX changes_project ON changes (project_id, sequence)",
 )
 
 
