@@ -33,6 +33,7 @@ from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.creation import Creation, CreationLimits
 from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
+from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
 from services.sandbox.service.filling import Filling
 from services.sandbox.service.follower import Follower
@@ -43,9 +44,11 @@ from services.sandbox.service.reconcile import Reconcile
 from services.sandbox.service.reports import Reports
 from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.service.sweep import Sweep
+from services.sandbox.service.syncing import Syncing, SyncLimits
 from services.sandbox.service.unpacking import ArchiveLimits
 from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.use import Use
+from services.sandbox.service.watching import Watching, WatchLimits
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
 from services.sandbox.vendor import SandboxVendor
@@ -65,6 +68,9 @@ class Parts:
     sweep: Sweep
     follower: Follower
     archives: Archives
+    file_events: FileEvents
+    syncing: Syncing
+    watching: Watching
 
 
 async def prepare(settings: SandboxSettings) -> None:
@@ -137,6 +143,12 @@ def _assembled(
         seconds_a_day=settings.max_seconds_a_day,
     )
     follower = Follower(database, locks, projects, access, lifecycle, writing)
+    syncing = Syncing(
+        database, locks, projects, lifecycle, writing, ignored, _sync_limits(settings)
+    )
+    watching = Watching(
+        database, lifecycle, listener, ignored, _watch_limits(settings), syncing.sync
+    )
     use = UseCases(
         access=access,
         lifecycle=lifecycle,
@@ -145,6 +157,7 @@ def _assembled(
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
         drafts=Drafts(database, lifecycle),
+        file_events=FileEvents(lifecycle, watching, uses, settings.max_listed_entries),
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )
@@ -155,13 +168,16 @@ def _assembled(
         listener.run_until(app.stopping),
         sweep.run(settings.sweep_seconds, app.stopping),
         follower.run(app.stopping),
+        watching.run(app.stopping),
     ]
     # Closed in the reverse order: what uses a connection ends before it.
     for close in (channel.close, database.close, locks.close, vendor.close):
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
-    return Parts(app, vendor, lifecycle, sweep, follower, use.archives)
+    return Parts(
+        app, vendor, lifecycle, sweep, follower, use.archives, use.file_events, syncing, watching
+    )
 
 
 def _archive_limits(settings: SandboxSettings) -> ArchiveLimits:
@@ -183,6 +199,24 @@ def _preview_server(settings: SandboxSettings) -> PreviewServer:
             draft_seconds=settings.draft_seconds,
             single_page=settings.single_page_previews,
         ),
+    )
+
+
+def _sync_limits(settings: SandboxSettings) -> SyncLimits:
+    return SyncLimits(
+        file_bytes=settings.max_file_bytes,
+        files=settings.max_project_files,
+        total_bytes=settings.max_write_bytes,
+        timeout_seconds=settings.write_timeout_seconds,
+    )
+
+
+def _watch_limits(settings: SandboxSettings) -> WatchLimits:
+    return WatchLimits(
+        watch_settle_seconds=settings.watch_settle_seconds,
+        watch_rescan_seconds=settings.watch_rescan_seconds,
+        watch_linger_seconds=settings.watch_linger_seconds,
+        sync_debounce_seconds=settings.sync_debounce_seconds,
     )
 
 

@@ -19,10 +19,16 @@ from services.sandbox.model import (
     CloseReason,
     Delete,
     Entry,
+    FileChanged,
+    FileEvent,
+    FileRemoved,
+    FilesListed,
     Kind,
     Origin,
     Rename,
     Sandbox,
+    SandboxGone,
+    Seen,
     Stats,
     Status,
     StoredFile,
@@ -96,6 +102,32 @@ def entry(found: Entry) -> sandbox_pb2.SandboxEntry:
         size_bytes=min(found.size_bytes, _INT32),
         modified_at=_time(found.modified_at),
         symlink_target=found.symlink_target,
+    )
+
+
+def file_event(found: FileEvent, sequence: int) -> sandbox_pb2.SandboxFileEvent:
+    """One thing that happened to the project's files in the sandbox."""
+    event = sandbox_pb2.SandboxFileEvent(sequence=sequence)
+    match found:
+        case FilesListed(files):
+            event.listed.SetInParent()
+            event.listed.files.extend(_seen(path, seen) for path, seen in files)
+        case FileChanged(path, seen):
+            event.changed.file.CopyFrom(_seen(path, seen))
+        case FileRemoved(path):
+            event.removed.path = path
+        case SandboxGone():
+            event.gone.SetInParent()
+    return event
+
+
+def _seen(path: str, seen: Seen) -> sandbox_pb2.SandboxEntry:
+    return sandbox_pb2.SandboxEntry(
+        path=path,
+        name=posixpath.basename(path),
+        type=sandbox_pb2.ENTRY_TYPE_FILE,
+        size_bytes=min(seen.size_bytes, _INT32),
+        modified_at=_time(seen.modified_at),
     )
 
 

@@ -231,6 +231,36 @@ class Scan:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesListed:
+    """All files there are, by path."""
+
+    files: tuple[tuple[str, Seen], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged:
+    """A file was made or changed."""
+
+    path: str
+    seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """A file was removed."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxGone:
+    """The sandbox ended or fell asleep."""
+
+
+FileEvent = FilesListed | FileChanged | FileRemoved | SandboxGone
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What a sandbox uses. Sizes in bytes."""
 

@@ -15,6 +15,8 @@ from services.sandbox.tables import cursors, epochs, reports, sandboxes
 
 CHANNEL = "sandbox"
 """Postgres channel that tells each change, with the project's id."""
+PROJECTS_CURSOR = "projects"
+"""How far the projects service's change log was applied."""
 
 OPEN = sandboxes.c.status != Status.CLOSED
 _ACTIVE = sandboxes.c.status == Status.ACTIVE

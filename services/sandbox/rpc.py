@@ -27,6 +27,7 @@ from services.sandbox.service.access import Access
 from services.sandbox.service.archives import Archives
 from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
+from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
@@ -50,6 +51,7 @@ class UseCases:
     writing: Writing
     archives: Archives
     drafts: Drafts
+    file_events: FileEvents
     limits: Limits
 
 
@@ -186,6 +188,16 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.GetSandboxUsageRequest, context: Context
     ) -> sandbox_pb2.SandboxUsage:
         return convert.usage(await self._use.reckoning.usage(current_user()))
+
+    async def WatchSandboxFiles(
+        self, request: sandbox_pb2.WatchSandboxFilesRequest, context: Context
+    ) -> AsyncIterator[sandbox_pb2.SandboxFileEvent]:
+        owner = await self._use.access.check(request.project_id)
+        sequence = 0
+        async with aclosing(self._use.file_events.watch(request.project_id, owner)) as events:
+            async for event in events:
+                sequence += 1
+                yield convert.file_event(event, sequence)
 
     async def GetSandboxStats(
         self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context

@@ -106,6 +106,15 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Files and folders of these names (as a shell matches them) that lie in a project's folder are not the project:
     they don't reach the store, are in no watch and in no archive, and stay where they are."""
 
+    watch_settle_seconds: float = Field(0.05, ge=0)
+    """What changes in a sandbox within so long is looked at together."""
+    watch_rescan_seconds: float = Field(30, gt=0)
+    """How often a watched sandbox is looked at though it told of nothing."""
+    watch_linger_seconds: float = Field(300, ge=0)
+    """How long a sandbox is watched after the last command and the last watcher: what they started may go on."""
+    sync_debounce_seconds: float = Field(0.3, ge=0)
+    """So long after a change inside a sandbox it is taken over into the store, with what came meanwhile."""
+
     @model_validator(mode="after")
     def _within_the_vendors_limit(self) -> Self:
         if self.lifetime_seconds > self.vendor_maximum_seconds:

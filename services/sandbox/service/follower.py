@@ -14,13 +14,12 @@ from services.sandbox.life_repository import LifeRepository
 from services.sandbox.locks import Locks
 from services.sandbox.model import Change, ChangeKind
 from services.sandbox.projects_peer import ProjectsPeer
-from services.sandbox.repository import Repository
+from services.sandbox.repository import PROJECTS_CURSOR, Repository
 from services.sandbox.service.access import Access
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.writing import Writing
 
 _log = structlog.get_logger(__name__)
-_CURSOR = "projects"
 _RETRY_SECONDS = 0.5
 _TURN_SECONDS = 2.0
 _AT_ONCE = 8
@@ -76,13 +75,13 @@ class Follower:
 
     async def _follow(self) -> None:
         async with self._database.begin() as connection:
-            after = await Repository(connection).cursor(_CURSOR)
+            after = await Repository(connection).cursor(PROJECTS_CURSOR)
         with acting_for("", "sandbox"):
             async with aclosing(self._projects.changes(after)) as changes:
                 async for change in changes:
                     await self.apply(change)
                     async with self._database.begin() as connection:
-                        await Repository(connection).advance(_CURSOR, change.sequence)
+                        await Repository(connection).advance(PROJECTS_CURSOR, change.sequence)
 
     async def apply(self, change: Change) -> None:
         """Does what a change asks for. Repeated it does no harm."""

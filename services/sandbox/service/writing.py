@@ -81,7 +81,7 @@ class Writing:
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._locks.hold(_lock_name(project_id)) as lock,
+                self._locks.hold(lock_name(project_id)) as lock,
             ):
                 sandbox = await self._begin(project_id, owner_id, origin)
                 return await self._write(lock, sandbox, origin, steps)
@@ -112,7 +112,7 @@ class Writing:
         """Brings the project's sandbox, where one runs and is unsettled, in line with the store."""
         async with (
             asyncio.timeout(self._timeout_seconds),
-            self._locks.hold(_lock_name(project_id)) as lock,
+            self._locks.hold(lock_name(project_id)) as lock,
         ):
             async with self._database.begin() as connection:
                 sandbox = await Repository(connection).running(project_id, owner_id)
@@ -295,5 +295,6 @@ async def _delete(live: VendorSandbox, place: str) -> None:
         await live.remove(place)
 
 
-def _lock_name(project_id: str) -> str:
+def lock_name(project_id: str) -> str:
+    """Who holds this lock is the only one to bring the project's sandbox and the store in line."""
     return f"writing {project_id}"

@@ -24,6 +24,7 @@ OPEN: dict[str, Use] = {
     "DeleteSandboxFile": lambda caller, project: caller.delete(project, "index.html"),
     "UploadArchive": lambda caller, project: caller.upload_archive(project, b"PK"),
     "DownloadArchive": lambda caller, project: caller.download_archive(project),
+    "WatchSandboxFiles": lambda caller, project: anext(caller.watch(project)),
     "GetSandboxStats": lambda caller, project: caller.stats(project),
 }
 INTERNAL: dict[str, Use] = {
