@@ -71,6 +71,7 @@ class Parts:
     file_events: FileEvents
     syncing: Syncing
     watching: Watching
+    database: Database
 
 
 async def prepare(settings: SandboxSettings) -> None:
@@ -176,7 +177,16 @@ def _assembled(
     app.resources.push_async_callback(reports.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
     return Parts(
-        app, vendor, lifecycle, sweep, follower, use.archives, use.file_events, syncing, watching
+        app,
+        vendor,
+        lifecycle,
+        sweep,
+        follower,
+        use.archives,
+        use.file_events,
+        syncing,
+        watching,
+        database,
     )
 
 
