@@ -58,6 +58,8 @@ class SiteWatch:
     project_id: str
     owner_id: str
     users: int = 0
+    left: int = 0
+    """How often the last user left."""
     view: View | None = None
     ended: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,13 +147,15 @@ class Watching:
     def _leave(self, site: SiteWatch) -> None:
         """What goes on by itself, such as a server that a command has started, is looked at a while longer."""
         if not site.users and not site.ended:
+            site.left += 1
             task = asyncio.create_task(self._linger(site))
             self._lingering.add(task)
             task.add_done_callback(self._lingering.discard)
 
     async def _linger(self, site: SiteWatch) -> None:
+        left = site.left
         await asyncio.sleep(self._limits.watch_linger_seconds)
-        if not site.users:
+        if not site.users and site.left == left:
             await self._end(site)
 
     async def _end(self, site: SiteWatch) -> None:
