@@ -70,9 +70,12 @@ def _known(exchange: Exchange, tag: str) -> bool:
 
 
 def file_name(endpoint: Endpoint, request: Any) -> str:
-    """The last segment of the field that names the file; empty where there is none."""
-    field = endpoint.method.options.byte_stream.file_name_field
-    return str(getattr(request, field)).rpartition("/")[2] if field else ""
+    """The last segment of the field that names the file, or of the next best one; empty where there is none."""
+    stream = endpoint.method.options.byte_stream
+    for field in (stream.file_name_field, stream.fallback_name_field):
+        if field and (value := str(getattr(request, field))):
+            return value.rpartition("/")[2] + stream.file_name_suffix
+    return ""
 
 
 def file_headers(content_type: str, name: str) -> Headers:

@@ -60,6 +60,8 @@ def test_the_shell_lines_work_one_after_the_other(stack: RunningStack) -> None:
     assert said.count("id: 3\n") == 2
     assert "<!doctype html>" in said
     assert '"path":"robots.txt"' in said
+    assert "notes/one.md" in said
+    assert "event: listed" in said
     assert "SERVING" in said
     assert "From the shell" in said
 

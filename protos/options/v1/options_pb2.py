@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/options/v1/options.proto\x12\x15sandwright.options.v1\x1a google/protobuf/descriptor.proto\"I\n\x0b\x45ventStream\x12\x10\n\x08id_field\x18\x01 \x01(\t\x12\x12\n\nname_oneof\x18\x02 \x01(\t\x12\x14\n\x0cresume_field\x18\x03 \x01(\t\"%\n\nByteStream\x12\x17\n\x0f\x66ile_name_field\x18\x01 \x01(\t\"\x8f\x02\n\nRpcOptions\x12-\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x1d.sandwright.options.v1.Access\x12\x31\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0e\x32\x1f.sandwright.options.v1.Deadline\x12\x38\n\x0c\x65vent_stream\x18\x03 \x01(\x0b\x32\".sandwright.options.v1.EventStream\x12\x36\n\x0b\x62yte_stream\x18\x04 \x01(\x0b\x32!.sandwright.options.v1.ByteStream\x12\x19\n\x11idempotency_field\x18\x05 \x01(\t\x12\x12\n\netag_field\x18\x06 \x01(\t*Y\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_INTERNAL\x10\x03*{\n\x08\x44\x65\x61\x64line\x12\x18\n\x14\x44\x45\x41\x44LINE_UNSPECIFIED\x10\x00\x12\x11\n\rDEADLINE_READ\x10\x01\x12\x12\n\x0e\x44\x45\x41\x44LINE_WRITE\x10\x02\x12\x1b\n\x17\x44\x45\x41\x44LINE_CREATE_SANDBOX\x10\x03\x12\x11\n\rDEADLINE_NONE\x10\x04:P\n\x03rpc\x12\x1e.google.protobuf.MethodOptions\x18\xad\x8d\x03 \x01(\x0b\x32!.sandwright.options.v1.RpcOptionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fprotos/options/v1/options.proto\x12\x15sandwright.options.v1\x1a google/protobuf/descriptor.proto\"I\n\x0b\x45ventStream\x12\x10\n\x08id_field\x18\x01 \x01(\t\x12\x12\n\nname_oneof\x18\x02 \x01(\t\x12\x14\n\x0cresume_field\x18\x03 \x01(\t\"\\\n\nByteStream\x12\x17\n\x0f\x66ile_name_field\x18\x01 \x01(\t\x12\x1b\n\x13\x66\x61llback_name_field\x18\x02 \x01(\t\x12\x18\n\x10\x66ile_name_suffix\x18\x03 \x01(\t\"\x8f\x02\n\nRpcOptions\x12-\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0e\x32\x1d.sandwright.options.v1.Access\x12\x31\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0e\x32\x1f.sandwright.options.v1.Deadline\x12\x38\n\x0c\x65vent_stream\x18\x03 \x01(\x0b\x32\".sandwright.options.v1.EventStream\x12\x36\n\x0b\x62yte_stream\x18\x04 \x01(\x0b\x32!.sandwright.options.v1.ByteStream\x12\x19\n\x11idempotency_field\x18\x05 \x01(\t\x12\x12\n\netag_field\x18\x06 \x01(\t*Y\n\x06\x41\x63\x63\x65ss\x12\x16\n\x12\x41\x43\x43\x45SS_UNSPECIFIED\x10\x00\x12\x11\n\rACCESS_PUBLIC\x10\x01\x12\x0f\n\x0b\x41\x43\x43\x45SS_USER\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_INTERNAL\x10\x03*{\n\x08\x44\x65\x61\x64line\x12\x18\n\x14\x44\x45\x41\x44LINE_UNSPECIFIED\x10\x00\x12\x11\n\rDEADLINE_READ\x10\x01\x12\x12\n\x0e\x44\x45\x41\x44LINE_WRITE\x10\x02\x12\x1b\n\x17\x44\x45\x41\x44LINE_CREATE_SANDBOX\x10\x03\x12\x11\n\rDEADLINE_NONE\x10\x04:P\n\x03rpc\x12\x1e.google.protobuf.MethodOptions\x18\xad\x8d\x03 \x01(\x0b\x32!.sandwright.options.v1.RpcOptionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protos.options.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESS']._serialized_start=480
-  _globals['_ACCESS']._serialized_end=569
-  _globals['_DEADLINE']._serialized_start=571
-  _globals['_DEADLINE']._serialized_end=694
+  _globals['_ACCESS']._serialized_start=535
+  _globals['_ACCESS']._serialized_end=624
+  _globals['_DEADLINE']._serialized_start=626
+  _globals['_DEADLINE']._serialized_end=749
   _globals['_EVENTSTREAM']._serialized_start=92
   _globals['_EVENTSTREAM']._serialized_end=165
   _globals['_BYTESTREAM']._serialized_start=167
-  _globals['_BYTESTREAM']._serialized_end=204
-  _globals['_RPCOPTIONS']._serialized_start=207
-  _globals['_RPCOPTIONS']._serialized_end=478
+  _globals['_BYTESTREAM']._serialized_end=259
+  _globals['_RPCOPTIONS']._serialized_start=262
+  _globals['_RPCOPTIONS']._serialized_end=533
 # @@protoc_insertion_point(module_scope)

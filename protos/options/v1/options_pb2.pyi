@@ -114,16 +114,24 @@ class ByteStream(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     FILE_NAME_FIELD_FIELD_NUMBER: builtins.int
+    FALLBACK_NAME_FIELD_FIELD_NUMBER: builtins.int
+    FILE_NAME_SUFFIX_FIELD_NUMBER: builtins.int
     file_name_field: builtins.str
     """Field of the request whose last path segment names the file in Content-Disposition."""
+    fallback_name_field: builtins.str
+    """Field of the request that names it where that one is empty."""
+    file_name_suffix: builtins.str
+    """What is put behind the name, for example ".zip"."""
     def __init__(
         self,
         *,
         file_name_field: builtins.str = ...,
+        fallback_name_field: builtins.str = ...,
+        file_name_suffix: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["file_name_field", b"file_name_field"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fallback_name_field", b"fallback_name_field", "file_name_field", b"file_name_field", "file_name_suffix", b"file_name_suffix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
