@@ -12,6 +12,8 @@ from local.stack.settings import StackSettings
 
 COMPOSER = "sandwright-composer-1"
 """How the local model calls itself."""
+_ENGINE_LONGEST_SECONDS = "86400"
+"""The local engine's own limit to a sandbox's life."""
 # What one process needs and no other may see.
 _PRIVATE = (
     "E2B_",
@@ -121,7 +123,13 @@ def _e2b(
         },
         http_health="/health",
     )
-    return {"E2B_API_KEY": key, "E2B_API_URL": url, "E2B_SANDBOX_URL": url}, [engine]
+    longest = environment.get("SANDBOX_VENDOR_MAXIMUM_SECONDS", _ENGINE_LONGEST_SECONDS)
+    return {
+        "E2B_API_KEY": key,
+        "E2B_API_URL": url,
+        "E2B_SANDBOX_URL": url,
+        "SANDBOX_VENDOR_MAXIMUM_SECONDS": longest,
+    }, [engine]
 
 
 def _anthropic(

@@ -62,6 +62,8 @@ def test_the_shell_lines_work_one_after_the_other(stack: RunningStack) -> None:
     assert '"path":"robots.txt"' in said
     assert "notes/one.md" in said
     assert "event: listed" in said
+    assert "\npaused\nactive\n" in said
+    assert '"pricesAsOf":"2026-11-20"' in said
     assert "SERVING" in said
     assert "From the shell" in said
 

@@ -144,7 +144,7 @@ class Sandbox(message.Message):
 
     @builtins.property
     def expires_at(self) -> timestamp_pb2.Timestamp:
-        """When it is closed by itself."""
+        """When it is closed by itself, or put to sleep where it is kept. Unset while it sleeps: its time stands still."""
 
     @builtins.property
     def closed_at(self) -> timestamp_pb2.Timestamp:

@@ -151,7 +151,7 @@ class SandboxServiceServicer:
 
     def CreateSandbox(self, request, context):
         """Gives the project a sandbox, filled with its files. Where it has one already, that one is answered.
-        Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA) with the limit and its use; UNAVAILABLE where the vendor does not answer.
+        Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS) with the limit and its use; UNAVAILABLE where the vendor does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,9 +174,9 @@ class SandboxServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExtendSandbox(self, request, context):
-        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this. One that sleeps is woken.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
-        limit and the latest possible end.
+        limit and the latest possible end; RESOURCE_EXHAUSTED (SANDBOX_SECONDS) beyond what is left of the day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -184,7 +184,7 @@ class SandboxServiceServicer:
 
     def PauseSandbox(self, request, context):
         """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; UNAVAILABLE (SANDBOX_BUSY) where something is being written for too long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,7 +192,7 @@ class SandboxServiceServicer:
 
     def ResumeSandbox(self, request, context):
         """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class SandboxServiceStub:
     def __new__(cls, channel: aio.Channel) -> SandboxServiceAsyncStub: ...
     CreateSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.CreateSandboxRequest, sandbox_pb2.CreateSandboxResponse]
     """Gives the project a sandbox, filled with its files. Where it has one already, that one is answered.
-    Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA) with the limit and its use; UNAVAILABLE where the vendor does not answer.
+    Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS) with the limit and its use; UNAVAILABLE where the vendor does not answer.
     """
     GetSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxRequest, sandbox_pb2.Sandbox]
     """The project's sandbox, or its last one after it was closed.
@@ -49,17 +49,17 @@ class SandboxServiceStub:
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
     """
     ExtendSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ExtendSandboxRequest, sandbox_pb2.Sandbox]
-    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this. One that sleeps is woken.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
-    limit and the latest possible end.
+    limit and the latest possible end; RESOURCE_EXHAUSTED (SANDBOX_SECONDS) beyond what is left of the day.
     """
     PauseSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.PauseSandboxRequest, sandbox_pb2.Sandbox]
     """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; UNAVAILABLE (SANDBOX_BUSY) where something is being written for too long.
     """
     ResumeSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ResumeSandboxRequest, sandbox_pb2.Sandbox]
     """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS).
     """
     ListSandboxFiles: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxFilesRequest, sandbox_pb2.ListSandboxFilesResponse]
     """What lies in the sandbox: the project's folder, or with path "/" the whole file system.
@@ -130,7 +130,7 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     CreateSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.CreateSandboxRequest, sandbox_pb2.CreateSandboxResponse]  # type: ignore[assignment]
     """Gives the project a sandbox, filled with its files. Where it has one already, that one is answered.
-    Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA) with the limit and its use; UNAVAILABLE where the vendor does not answer.
+    Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS) with the limit and its use; UNAVAILABLE where the vendor does not answer.
     """
     GetSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
     """The project's sandbox, or its last one after it was closed.
@@ -141,17 +141,17 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where there is none to close.
     """
     ExtendSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.ExtendSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
-    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+    """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this. One that sleeps is woken.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
-    limit and the latest possible end.
+    limit and the latest possible end; RESOURCE_EXHAUSTED (SANDBOX_SECONDS) beyond what is left of the day.
     """
     PauseSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.PauseSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
     """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; UNAVAILABLE (SANDBOX_BUSY) where something is being written for too long.
     """
     ResumeSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.ResumeSandboxRequest, sandbox_pb2.Sandbox]  # type: ignore[assignment]
     """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS).
     """
     ListSandboxFiles: aio.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxFilesRequest, sandbox_pb2.ListSandboxFilesResponse]  # type: ignore[assignment]
     """What lies in the sandbox: the project's folder, or with path "/" the whole file system.
@@ -225,7 +225,7 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_pb2.CreateSandboxResponse, abc.Awaitable[sandbox_pb2.CreateSandboxResponse]]:
         """Gives the project a sandbox, filled with its files. Where it has one already, that one is answered.
-        Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA) with the limit and its use; UNAVAILABLE where the vendor does not answer.
+        Errors: RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS) with the limit and its use; UNAVAILABLE where the vendor does not answer.
         """
 
     @abc_1.abstractmethod
@@ -254,9 +254,9 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         request: sandbox_pb2.ExtendSandboxRequest,
         context: _ServicerContext,
     ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
-        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this.
+        """Lets the sandbox last longer: until so many seconds from now. It is never shortened by this. One that sleeps is woken.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; FAILED_PRECONDITION (SANDBOX_MAXIMUM) beyond the longest life, with the
-        limit and the latest possible end.
+        limit and the latest possible end; RESOURCE_EXHAUSTED (SANDBOX_SECONDS) beyond what is left of the day.
         """
 
     @abc_1.abstractmethod
@@ -266,7 +266,7 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
         """Puts the sandbox to sleep with its files. It wakes with the next use of it. One that sleeps already is answered as it is.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; UNAVAILABLE (SANDBOX_BUSY) where something is being written for too long.
         """
 
     @abc_1.abstractmethod
@@ -276,7 +276,7 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[sandbox_pb2.Sandbox, abc.Awaitable[sandbox_pb2.Sandbox]]:
         """Wakes a sleeping sandbox, or replaces it where it can't be woken; its files are then the store's. One that runs is answered as it is.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_SECONDS).
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (SANDBOX_QUOTA, SANDBOX_SECONDS).
         """
 
     @abc_1.abstractmethod
