@@ -28,6 +28,7 @@ from services.sandbox.repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
 from services.sandbox.service.allowance import Allowance
+from services.sandbox.service.applying import Applying
 from services.sandbox.service.archives import Archives
 from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.creation import Creation, CreationLimits
@@ -143,7 +144,8 @@ def _assembled(
         idle_seconds=settings.idle_pause_seconds,
         seconds_a_day=settings.max_seconds_a_day,
     )
-    follower = Follower(database, locks, projects, access, lifecycle, writing)
+    applying = Applying(database, access, lifecycle, writing)
+    follower = Follower(database, locks, projects, applying)
     syncing = Syncing(
         database, locks, projects, lifecycle, writing, ignored, _sync_limits(settings)
     )

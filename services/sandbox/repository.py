@@ -11,12 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.model import CloseReason, Report, Sandbox, Status
-from services.sandbox.tables import cursors, epochs, reports, sandboxes
+from services.sandbox.tables import epochs, reports, sandboxes
 
 CHANNEL = "sandbox"
 """Postgres channel that tells each change, with the project's id."""
-PROJECTS_CURSOR = "projects"
-"""How far the projects service's change log was applied."""
 
 OPEN = sandboxes.c.status != Status.CLOSED
 _ACTIVE = sandboxes.c.status == Status.ACTIVE
@@ -389,22 +387,6 @@ class Repository:
             update(reports)
             .where(reports.c.project_id == project_id, reports.c.reported_revision < revision)
             .values(reported_revision=revision)
-        )
-        await self.connection.execute(statement)
-
-    # Following
-
-    async def cursor(self, name: str) -> int:
-        """The last sequence number that was applied; 0 at first."""
-        query = select(cursors.c.sequence).where(cursors.c.name == name)
-        return int((await self.connection.execute(query)).scalar_one_or_none() or 0)
-
-    async def advance(self, name: str, sequence: int) -> None:
-        """Everything up to this sequence number is applied."""
-        statement = insert(cursors).values(name=name, sequence=sequence)
-        statement = statement.on_conflict_do_update(
-            index_elements=[cursors.c.name],
-            set_={"sequence": func.greatest(cursors.c.sequence, statement.excluded.sequence)},
         )
         await self.connection.execute(statement)
 

@@ -113,6 +113,20 @@ epochs = Table(
     Index("epochs_seen", "seen_at"),
 )
 
+# Changes of another service's log that could not be applied in their turn: they are tried again and block nobody.
+left_changes = Table(
+    "left_changes",
+    metadata,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("project_id", Text, nullable=False),
+    Column("owner_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("persistent", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Index("left_changes_due", "due_at"),
+)
+
 # How far this service has read a stream of another.
 cursors = Table(
     "cursors",

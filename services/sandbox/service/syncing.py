@@ -25,6 +25,7 @@ from kit.context import acting_for
 from kit.db import Database
 from kit.errors import FailedPrecondition, Invalid, QuotaExceeded, ServiceError
 from kit.paths import checked_path
+from services.sandbox.change_repository import ChangeRepository
 from services.sandbox.locks import Locks
 from services.sandbox.model import (
     SITE,
@@ -40,7 +41,7 @@ from services.sandbox.model import (
     StoredFile,
 )
 from services.sandbox.projects_peer import ProjectsPeer
-from services.sandbox.repository import PROJECTS_CURSOR, Repository
+from services.sandbox.repository import Repository
 from services.sandbox.service.filling import site_path
 from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.lifecycle import Lifecycle
@@ -174,11 +175,13 @@ class Syncing:
         async with self._database.begin() as connection:
             repository = Repository(connection)
             # In this order: a reset is noted at the sandbox before it counts as noted.
-            change = await repository.cursor(PROJECTS_CURSOR)
+            changes = ChangeRepository(connection)
+            change = await changes.cursor()
             now = await repository.running(sandbox.project_id, sandbox.owner_id)
+            waits = await changes.waits(sandbox.project_id)
         if now is None or now.status is not Status.ACTIVE or now.vendor_id != sandbox.vendor_id:
             return None
-        if now.unsettled:
+        if now.unsettled or waits:
             raise _Unsettled
         return _Turn(now, await self._lifecycle.connect(now), change)
 

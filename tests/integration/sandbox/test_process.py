@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kit.testing import eventually, free_port
+from kit.testing import free_port
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from tests.fixtures.engine import RunningEngine
 from tests.fixtures.postgres import DatabaseUrls
 from tests.fixtures.projects import ProjectsService
 from tests.fixtures.sandbox import Sandboxes
+from tests.fixtures.sandbox_process import ROOT, environment, service_environment, serving, started
 
-ROOT = Path(__file__).resolve().parents[3]
 SECRET = "e2b_never_to_be_told"
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}
-    return {**{name: value for name, value in os.environ.items() if name in kept}, **more}
 
 
 async def test_it_migrates_serves_and_drains_and_its_sandboxes_stay(
@@ -35,28 +27,17 @@ async def test_it_migrates_serves_and_drains_and_its_sandboxes_stay(
     engine: RunningEngine,
     tmp_path: Path,
 ) -> None:
-    keys, port = projects_service.key_folder, free_port()
-    env = environment(
-        SANDBOX_PORT=str(port),
-        SANDBOX_DATABASE_URL=sandbox_urls.sandbox,
-        SANDBOX_SERVICE_KEY_FILE=str(keys / "sandbox.jwk"),
-        SANDBOX_DEPLOYMENT="process-test",
-        SERVICE_KEYS_FILE=str(keys / "services.jwks"),
-        PROJECTS_ADDRESS=projects_service.address,
-        E2B_API_KEY=SECRET,
-        E2B_API_URL=engine.url,
-        E2B_SANDBOX_URL=engine.url,
-        LOG_LEVEL="debug",
-    )
+    port = free_port()
+    env = service_environment(sandbox_urls, projects_service, engine, port, E2B_API_KEY=SECRET)
     log = tmp_path / "log"
     user = await projects_service.user()
     project_id = await user.new_project()
     urls = []
     for _ in range(2):
-        process = _started(env, log)
+        process = started(env, log)
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await _serving(channel)
+                await serving(channel)
                 caller = Sandboxes(sandbox_pb2_grpc.SandboxServiceStub(channel), user.token)
                 urls.append((await caller.create(project_id)).sandbox_url)
             process.send_signal(signal.SIGTERM)
@@ -68,27 +49,6 @@ async def test_it_migrates_serves_and_drains_and_its_sandboxes_stay(
     said = log.read_text()
     assert '"event": "serving"' in said
     assert SECRET not in said
-
-
-def _started(env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("ab") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.sandbox"], cwd=ROOT, env=env, stdout=out, stderr=out
-        )
-
-
-async def _serving(channel: grpc.aio.Channel) -> None:
-    health: Any = health_pb2_grpc.HealthStub(channel)
-    request = health_pb2.HealthCheckRequest(service="sandwright.sandbox.v1.SandboxService")
-
-    async def up() -> bool:
-        try:
-            answer = await health.Check(request)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-    await eventually(up, seconds=60)
 
 
 def test_a_missing_setting_is_one_clear_line_each() -> None:

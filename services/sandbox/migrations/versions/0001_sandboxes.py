@@ -98,6 +98,17 @@ def upgrade() -> None:
     )
     op.create_index("epochs_seen", "epochs", ["seen_at"])
     op.create_table(
+        "left_changes",
+        sa.Column("sequence", sa.BigInteger, primary_key=True),
+        sa.Column("project_id", sa.Text, nullable=False),
+        sa.Column("owner_id", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("persistent", sa.Boolean, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("due_at", moment, nullable=False),
+    )
+    op.create_index("left_changes_due", "left_changes", ["due_at"])
+    op.create_table(
         "cursors",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("sequence", sa.BigInteger, nullable=False),
@@ -106,5 +117,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops the tables."""
-    for table in ("cursors", "epochs", "reports", "intervals", "sandboxes"):
+    for table in ("cursors", "left_changes", "epochs", "reports", "intervals", "sandboxes"):
         op.drop_table(table)
