@@ -7,7 +7,17 @@ import platform
 import subprocess
 import sys
 
-NAMES = ("main_job", "generation", "engine", "density", "proxy", "gateway", "demo")
+NAMES = (
+    "main_job",
+    "generation",
+    "sandbox",
+    "sweep",
+    "engine",
+    "density",
+    "proxy",
+    "gateway",
+    "demo",
+)
 
 
 def main() -> int:

@@ -275,7 +275,9 @@ async def main(rounds: int) -> None:
             await copies(cold, max(5, rounds // 4))
         finally:
             cold.stop()
-        pooled = start_engine(Path(folder, "pooled"), pool_size=4, templates_dir=Path(folder, "templates"))
+        pooled = start_engine(
+            Path(folder, "pooled"), pool_size=4, templates_dir=Path(folder, "templates")
+        )
         try:
             created, _ = await creates(pooled.sdk, rounds, _REST)
             report("create, from the pool", created, ("the SDK", sdk))

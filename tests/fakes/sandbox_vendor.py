@@ -201,6 +201,10 @@ class FakeVendor(SandboxVendor):
         self.calls: list[str] = []
         self._made = 0
 
+    def add(self, name: str, labels: dict[str, str]) -> None:
+        """A sandbox that is there already."""
+        self.sandboxes[name] = FakeSandbox(name, self, labels, 3600)
+
     async def called(self, method: str, *arguments: Any) -> None:
         self.calls.append(method)
         await asyncio.sleep(0)
