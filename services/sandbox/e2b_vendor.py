@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import OrderedDict
 from collections.abc import (
     AsyncGenerator,
@@ -20,6 +21,7 @@ import httpx
 import structlog
 from connectrpc.errors import ConnectError
 from e2b import (
+    AsyncCommandHandle,
     AsyncSandbox,
     AuthenticationException,
     CommandExitException,
@@ -39,14 +41,17 @@ from e2b.sandbox.filesystem.watch_handle import FilesystemEvent
 
 from kit.errors import ServiceError, Unavailable
 from services.sandbox import listing
+from services.sandbox.commands import Channel, Command, Ended
 from services.sandbox.model import PREVIEW_PORT, Content, Entry, Kind, Metrics, Scan
 from services.sandbox.settings import E2bSettings
 from services.sandbox.vendor import (
     CannotPause,
     DiskFull,
     Listed,
+    OnOutput,
     PathMissing,
     PathUnfit,
+    RunningCommand,
     SandboxLost,
     SandboxVendor,
     Upload,
@@ -67,6 +72,8 @@ _BATCH_FILES = 100
 _PIECE_BYTES = 256 * 1024
 # How a vendor says that it can't do what is asked for.
 _CANT = {400, 405, 501}
+# The service itself ends a command at its timeout; the vendor does where the service can't.
+_TIMEOUT_MARGIN_SECONDS = 30
 _KINDS = {FileType.FILE: Kind.FILE, FileType.DIR: Kind.DIRECTORY}
 
 
@@ -244,9 +251,13 @@ class E2bSandbox(VendorSandbox):
     @property
     def url(self) -> str:
         """See ``VendorSandbox``."""
+        return self.url_of(PREVIEW_PORT)
+
+    def url_of(self, port: int) -> str:
+        """See ``VendorSandbox``."""
         plain = (self._access.sandbox_url or self._access.api_url).startswith("http://")
         scheme = "http" if plain else "https"
-        return f"{scheme}://{self._sandbox.get_host(PREVIEW_PORT)}"
+        return f"{scheme}://{self._sandbox.get_host(port)}"
 
     async def write(self, uploads: Sequence[Upload]) -> None:
         """See ``VendorSandbox``."""
@@ -354,10 +365,28 @@ class E2bSandbox(VendorSandbox):
             handle = await self._sandbox.commands.run(command, background=True, timeout=0)
             await handle.disconnect()
 
-    async def run(self, command: str) -> str:
-        """What a shell command prints. Raises ``Unavailable`` where it fails."""
+    async def begin(self, command: Command, on_output: OnOutput) -> RunningCommand:
+        """See ``VendorSandbox``."""
+        try:
+            with _translated(files=True):
+                handle = await self._sandbox.commands.run(
+                    command.text,
+                    background=True,
+                    envs=dict(command.env),
+                    cwd=command.cwd,
+                    on_stdout=lambda text: on_output(Channel.STDOUT, text),
+                    on_stderr=lambda text: on_output(Channel.STDERR, text),
+                    timeout=command.timeout_seconds + _TIMEOUT_MARGIN_SECONDS,
+                    retain_output=False,
+                )
+        except PathUnfit as exc:
+            raise PathMissing(command.cwd) from exc
+        return E2bCommand(handle)
+
+    async def run(self, command: str, seconds: float) -> str:
+        """See ``VendorSandbox``."""
         with _translated():
-            done = await self._sandbox.commands.run(command)
+            done = await self._sandbox.commands.run(command, timeout=seconds)
         return done.stdout
 
     async def preview_answers(self) -> bool:
@@ -390,6 +419,54 @@ class E2bSandbox(VendorSandbox):
             disk_used=last.disk_used,
             disk_total=last.disk_total,
         )
+
+
+class E2bCommand(RunningCommand):
+    """One command at E2B."""
+
+    def __init__(self, handle: AsyncCommandHandle[None]) -> None:
+        """Made by ``E2bSandbox``."""
+        self._handle = handle
+
+    @property
+    def pid(self) -> int:
+        """See ``RunningCommand``."""
+        return int(self._handle.pid)
+
+    async def wait(self) -> Ended:
+        """See ``RunningCommand``."""
+        with _translated():
+            try:
+                await self._handle.wait()
+            except CommandExitException as exc:
+                return Ended(exc.exit_code, _signal_name(exc.error or ""))
+            except Exception as exc:
+                if type(exc) is not Exception:
+                    raise
+                # A bare one is how the SDK tells that the stream ended before the command did.
+                raise _unavailable("SANDBOX_VENDOR_DOWN", 1.0) from exc
+        return Ended(0)
+
+    async def kill(self) -> None:
+        """See ``RunningCommand``."""
+        with _translated():
+            await self._handle.kill()
+
+    async def let_go(self) -> None:
+        """See ``RunningCommand``."""
+        await self._handle.disconnect()
+
+
+def _signal_name(told: str) -> str:
+    """E2B tells a signal by its description: ``signal: killed``."""
+    kind, _, description = told.partition(": ")
+    if kind != "signal":
+        return ""
+    wanted = description.partition(" (core dumped)")[0]
+    for number in signal.Signals:
+        if (signal.strsignal(number) or "").lower() == wanted.lower():
+            return number.name
+    return description
 
 
 def _batches(uploads: Sequence[Upload]) -> Iterator[list[Upload]]:

@@ -114,6 +114,16 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """How long a sandbox is watched after the last command and the last watcher: what they started may go on."""
     sync_debounce_seconds: float = Field(0.3, ge=0)
     """So long after a change inside a sandbox it is taken over into the store, with what came meanwhile."""
+    command_timeout_seconds: int = Field(60, ge=1, le=3600)
+    """How long a command may take whose caller names no timeout."""
+    max_command_output_bytes: int = Field(10 * MIB, ge=1)
+    """Output of one command; what is more is left out."""
+    max_command_env_bytes: int = Field(128 * 1024, ge=1)
+    """Names and values of the variables of one command, together."""
+    max_commands_at_once: int = Field(4, ge=1)
+    """Commands that run in one sandbox at the same time."""
+    max_commands_per_minute: int = Field(60, ge=1)
+    """Commands that one user begins within any 60 seconds."""
 
     @model_validator(mode="after")
     def _within_the_vendors_limit(self) -> Self:

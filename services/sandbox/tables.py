@@ -91,6 +91,24 @@ intervals = Table(
     Index("intervals_owner", "owner_id", "ended_at"),
 )
 
+# Commands that users have run: for their limits, for statistics, and so that none outlives its service.
+commands = Table(
+    "commands",
+    metadata,
+    Column("command_id", Text, primary_key=True),
+    Column("sandbox_id", Text, nullable=False),
+    Column("owner_id", Text, nullable=False),
+    # Its process in the sandbox; 0 before it is known.
+    Column("pid", Integer, nullable=False, server_default="0"),
+    Column("begun_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    # Until then whoever runs it is believed to be alive.
+    Column("alive_until", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Index("commands_owner", "owner_id", "begun_at"),
+    Index("commands_sandbox", "sandbox_id"),
+    Index("commands_running", "alive_until", postgresql_where=text("ended_at IS NULL")),
+)
+
 # What has to be told to the projects service, one row a project.
 reports = Table(
     "reports",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from services.sandbox.commands import Channel, Command, Ended
 from services.sandbox.model import Content, Entry, Metrics, Scan
 
 
@@ -67,6 +68,27 @@ class Watch:
     stop: Callable[[], Awaitable[None]]
 
 
+OnOutput = Callable[[Channel, str], Awaitable[None]]
+"""Takes a piece of a command's output. No more of it is read until it returns."""
+
+
+class RunningCommand(Protocol):
+    """A command that was begun. Whoever began it ends it, or waits for it, and lets go of it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process in the sandbox."""
+
+    async def wait(self) -> Ended:
+        """How it ended. Raises ``SandboxLost``, ``Unavailable``."""
+
+    async def kill(self) -> None:
+        """Ends its process; one that is gone is no error. Raises ``SandboxLost``, ``Unavailable``."""
+
+    async def let_go(self) -> None:
+        """Stops listening to it."""
+
+
 class VendorSandbox(Protocol):
     """One sandbox, open for use. Paths are absolute.
 
@@ -123,6 +145,18 @@ class VendorSandbox(Protocol):
 
     async def start(self, command: str) -> None:
         """Starts a shell command that goes on by itself."""
+
+    async def begin(self, command: Command, on_output: OnOutput) -> RunningCommand:
+        """Starts a shell command and listens to it. The vendor ends it some time after its timeout, come what may.
+
+        Raises ``PathMissing`` where its folder is not there.
+        """
+
+    async def run(self, command: str, seconds: float) -> str:
+        """What a shell command of ours prints. Raises ``Unavailable`` where it fails or takes longer."""
+
+    def url_of(self, port: int) -> str:
+        """Where a port is reached from outside."""
 
     async def preview_answers(self) -> bool:
         """Whether the preview server answers from outside."""

@@ -21,6 +21,7 @@ from services.sandbox.settings import E2bSettings
 from services.sandbox.vendor import SandboxLost, Upload
 
 _LIFETIME_SECONDS = 120
+_COMMAND_SECONDS = 30
 _TEXT = b"Sandwright was here.\n"
 _PATH = "/home/user/verify.txt"
 _VERDICTS = {
@@ -88,10 +89,10 @@ class Verification:
         _expect(b"".join(pieces), _TEXT)
 
     async def _python(self) -> None:
-        _expect(await self._live.run("python3 -c 'print(6 * 7)'"), "42\n")
+        _expect(await self._live.run("python3 -c 'print(6 * 7)'", _COMMAND_SECONDS), "42\n")
 
     async def _command(self) -> None:
-        _expect(await self._live.run(f"wc -c < {_PATH}"), f"{len(_TEXT)}\n")
+        _expect(await self._live.run(f"wc -c < {_PATH}", _COMMAND_SECONDS), f"{len(_TEXT)}\n")
 
 
 async def verify(vendor: E2bVendor) -> bool:

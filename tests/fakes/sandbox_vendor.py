@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from services.sandbox.commands import Channel, Command, Ended
 from services.sandbox.model import Entry, Kind, Metrics, Scan, Seen
 from services.sandbox.vendor import (
     Listed,
+    OnOutput,
     PathMissing,
     PathUnfit,
+    RunningCommand,
     SandboxLost,
     SandboxVendor,
     Upload,
@@ -46,7 +49,7 @@ class FakeSandbox(VendorSandbox):
 
     @property
     def url(self) -> str:
-        return f"http://8000-{self.name}.fake.test"
+        return self.url_of(8000)
 
     async def _check(self, method: str, *arguments: Any) -> None:
         await self.vendor.called(method, *arguments)
@@ -164,6 +167,20 @@ class FakeSandbox(VendorSandbox):
         await self._check("start", command)
         self.started.append(command)
 
+    async def begin(self, command: Command, on_output: OnOutput) -> RunningCommand:
+        await self._check("begin", command)
+        if command.cwd not in self.folders:
+            raise PathMissing(command.cwd)
+        await on_output(Channel.STDOUT, command.text)
+        return FakeCommand(self)
+
+    async def run(self, command: str, seconds: float) -> str:
+        await self._check("run", command, seconds)
+        return ""
+
+    def url_of(self, port: int) -> str:
+        return f"http://{port}-{self.name}.fake.test"
+
     async def preview_answers(self) -> bool:
         await self.vendor.called("preview_answers")
         return bool(self.started) and self.name in self.vendor.sandboxes and not self.paused
@@ -189,6 +206,27 @@ class FakeSandbox(VendorSandbox):
         if path not in self.folders:
             self._make_folders(posixpath.dirname(path))
             self.folders.add(path)
+
+
+@dataclass
+class FakeCommand(RunningCommand):
+    """A command that writes its own text and goes well."""
+
+    sandbox: FakeSandbox
+
+    @property
+    def pid(self) -> int:
+        return 100
+
+    async def wait(self) -> Ended:
+        await self.sandbox.vendor.called("wait")
+        return Ended(0)
+
+    async def kill(self) -> None:
+        await self.sandbox.vendor.called("kill_command")
+
+    async def let_go(self) -> None:
+        await self.sandbox.vendor.called("let_go")
 
 
 class FakeVendor(SandboxVendor):

@@ -12,6 +12,7 @@ import structlog
 
 from kit.context import acting_for
 from kit.db import Database
+from services.sandbox.command_repository import CommandRepository
 from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import Sandbox
@@ -135,3 +136,4 @@ class Sweep:
         async with self._database.begin() as connection:
             await Repository(connection).forget_old(_OLD_DAYS)
             await LedgerRepository(connection).forget_old(_OLD_LEDGER_DAYS)
+            await CommandRepository(connection).forget_old(_OLD_DAYS)

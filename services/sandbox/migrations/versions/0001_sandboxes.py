@@ -77,6 +77,24 @@ def upgrade() -> None:
     )
     op.create_index("intervals_owner", "intervals", ["owner_id", "ended_at"])
     op.create_table(
+        "commands",
+        sa.Column("command_id", sa.Text, primary_key=True),
+        sa.Column("sandbox_id", sa.Text, nullable=False),
+        sa.Column("owner_id", sa.Text, nullable=False),
+        sa.Column("pid", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("begun_at", moment, nullable=False, server_default=sa.text("now()")),
+        sa.Column("alive_until", moment, nullable=False),
+        sa.Column("ended_at", moment),
+    )
+    op.create_index("commands_owner", "commands", ["owner_id", "begun_at"])
+    op.create_index("commands_sandbox", "commands", ["sandbox_id"])
+    op.create_index(
+        "commands_running",
+        "commands",
+        ["alive_until"],
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
         "reports",
         sa.Column("project_id", sa.Text, primary_key=True),
         sa.Column("owner_id", sa.Text, nullable=False),
@@ -117,5 +135,13 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drops the tables."""
-    for table in ("cursors", "left_changes", "epochs", "reports", "intervals", "sandboxes"):
+    for table in (
+        "cursors",
+        "left_changes",
+        "epochs",
+        "reports",
+        "commands",
+        "intervals",
+        "sandboxes",
+    ):
         op.drop_table(table)
