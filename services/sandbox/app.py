@@ -31,6 +31,7 @@ from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.applying import Applying
 from services.sandbox.service.archives import Archives
 from services.sandbox.service.claiming import Claiming
+from services.sandbox.service.commands import CommandLimits, Commands
 from services.sandbox.service.creation import Creation, CreationLimits
 from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
@@ -41,6 +42,7 @@ from services.sandbox.service.follower import Follower
 from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.intake import Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.ports import Ports
 from services.sandbox.service.reconcile import Reconcile
 from services.sandbox.service.reports import Reports
 from services.sandbox.service.sleeping import Sleeping
@@ -73,6 +75,7 @@ class Parts:
     syncing: Syncing
     watching: Watching
     database: Database
+    commands: Commands
 
 
 async def prepare(settings: SandboxSettings) -> None:
@@ -132,6 +135,7 @@ def _assembled(
     lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, uses)
     extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
+    commands = Commands(database, lifecycle, _command_limits(settings))
     access = Access(projects)
     reconcile = Reconcile(database, vendor, lifecycle, sleeping, settings.deployment)
     sweep = Sweep(
@@ -161,6 +165,9 @@ def _assembled(
         writing=writing,
         drafts=Drafts(database, lifecycle),
         file_events=FileEvents(lifecycle, watching, uses, settings.max_listed_entries),
+        commands=commands,
+        command_seconds=settings.command_timeout_seconds,
+        ports=Ports(lifecycle),
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )
@@ -172,12 +179,15 @@ def _assembled(
         sweep.run(settings.sweep_seconds, app.stopping),
         follower.run(app.stopping),
         watching.run(app.stopping),
+        commands.tend(app.stopping),
     ]
     # Closed in the reverse order: what uses a connection ends before it.
     for close in (channel.close, database.close, locks.close, vendor.close):
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
+    # After the last call: what it began is ended before the vendor's connections are.
+    app.resources.push_async_callback(commands.finish)
     return Parts(
         app,
         vendor,
@@ -189,6 +199,7 @@ def _assembled(
         syncing,
         watching,
         database,
+        commands,
     )
 
 
@@ -249,3 +260,12 @@ def _size(settings: SandboxSettings) -> Size:
     if place not in (known := price_list().places):
         raise StartupError(f"SANDBOX_PRICES: is none of {', '.join(sorted(known))}")
     return Size(settings.deployment, place, settings.cpu_count, settings.memory_mib)
+
+
+def _command_limits(settings: SandboxSettings) -> CommandLimits:
+    return CommandLimits(
+        max_output_bytes=settings.max_command_output_bytes,
+        max_env_bytes=settings.max_command_env_bytes,
+        max_at_once=settings.max_commands_at_once,
+        max_per_minute=settings.max_commands_per_minute,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -135,7 +136,7 @@ class CommandRepository:
         await self._connection.execute(text("SET LOCAL synchronous_commit = off"))
 
 
-def _in(seconds: float) -> ColumnElement[object]:
+def _in(seconds: float) -> ColumnElement[datetime]:
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 

@@ -148,6 +148,7 @@ def stats(found: Stats) -> sandbox_pb2.SandboxStats:
         seconds_until_expiry=max(0, int((found.sandbox.expires_at - now).total_seconds())),
         file_count=found.file_count,
         file_bytes=min(found.file_bytes, _INT32),
+        commands_run=found.commands_run,
     )
 
 

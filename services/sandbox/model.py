@@ -281,6 +281,7 @@ class Stats:
     metrics: Metrics
     file_count: int
     file_bytes: int
+    commands_run: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,18 @@ from kit.metadata import CONTENT_LENGTH
 from kit.paths import checked_path, media_type
 from protos.files.v1 import files_pb2
 from protos.sandbox.v1 import sandbox_pb2, sandbox_pb2_grpc
-from services.sandbox import convert
+from services.sandbox import command_convert, convert
 from services.sandbox.model import Origin
 from services.sandbox.service.access import Access
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.commands import Commands
 from services.sandbox.service.drafts import Drafts
 from services.sandbox.service.extension import Extension
 from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.ports import Ports
 from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.writing import Writing
 
@@ -49,6 +51,10 @@ class UseCases:
     reckoning: Reckoning
     files: Files
     writing: Writing
+    commands: Commands
+    command_seconds: int
+    """A command's timeout where its caller names none."""
+    ports: Ports
     archives: Archives
     drafts: Drafts
     file_events: FileEvents
@@ -198,6 +204,28 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
             async for event in events:
                 sequence += 1
                 yield convert.file_event(event, sequence)
+
+    async def RunCommand(
+        self, request: sandbox_pb2.RunCommandRequest, context: Context
+    ) -> AsyncIterator[sandbox_pb2.CommandEvent]:
+        command = command_convert.command(request, self._use.command_seconds)
+        owner = await self._use.access.check(request.project_id)
+        following = self._use.commands.begin(request.project_id, owner, command)
+        # Also where the caller goes away while this handler waits to be asked for more.
+        # The stubs ask for a class of their own where any callable does.
+        context.add_done_callback(lambda _: following.end())  # type: ignore[arg-type]
+        async with aclosing(following.events()) as events:
+            sequence = 0
+            async for event in events:
+                sequence += 1
+                yield command_convert.event(sequence, event)
+
+    async def ListSandboxPorts(
+        self, request: sandbox_pb2.ListSandboxPortsRequest, context: Context
+    ) -> sandbox_pb2.ListSandboxPortsResponse:
+        owner = await self._use.access.check(request.project_id)
+        ports = await self._use.ports.list(request.project_id, owner)
+        return sandbox_pb2.ListSandboxPortsResponse(ports=map(command_convert.port, ports))
 
     async def GetSandboxStats(
         self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context

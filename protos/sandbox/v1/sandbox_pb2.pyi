@@ -861,7 +861,7 @@ class RunCommandRequest(message.Message):
     """Seconds after which it is ended, 1 to 3,600; 0: 60."""
     @builtins.property
     def env(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """Variables beside the sandbox's own, at most 100."""
+        """Variables beside the sandbox's own, at most 100 and 128 KiB together."""
 
     def __init__(
         self,

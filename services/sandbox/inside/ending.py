@@ -5,7 +5,7 @@ session, too. PID is the command's own process, 0 where it is not known. Prints 
 """
 
 # Importing pathlib would cost more than all the rest.
-# ruff: noqa: PTH123, PTH208, S110
+# ruff: noqa: PTH123, PTH208
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 ROUNDS = 100
 WAIT_SECONDS = 0.01
@@ -79,10 +80,8 @@ def main(mark: str, root: str) -> None:
         # Stopped first: what is stopped starts nobody else.
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in found:
-                try:
+                with suppress(OSError):
                     os.kill(pid, number)
-                except OSError:
-                    pass
         ended |= found
         time.sleep(WAIT_SECONDS)
     print(len(ended))

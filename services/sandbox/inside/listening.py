@@ -5,7 +5,7 @@ processes by the sockets that they hold; a socket of another user's process is l
 """
 
 # Importing pathlib would cost more than all the rest.
-# ruff: noqa: PTH115, PTH123, PTH208, S110
+# ruff: noqa: PTH115, PTH123, PTH208
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from kit.db import Database
 from kit.errors import Invalid, NotFound, QuotaExceeded, ServiceError, Unavailable
 from kit.ids import new_id
 from services.sandbox.command_repository import CommandRepository
-from services.sandbox.commands import Command, Event
-from services.sandbox.model import Sandbox
+from services.sandbox.commands import Command, Event, Exited
+from services.sandbox.model import Sandbox, Status
 from services.sandbox.repository import Repository
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.outbox import Outbox
@@ -54,6 +54,35 @@ class CommandLimits:
     max_per_minute: int
 
 
+class Following:
+    """A command as its caller sees it."""
+
+    def __init__(self, run: Run, task: asyncio.Task[Exited]) -> None:
+        """Made by ``Commands``."""
+        self._run = run
+        self._task = task
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What the command does, to its end; closed before that, it ends the command.
+
+        Raises ``NotFound`` (SANDBOX_NOT_FOUND, FILE_NOT_FOUND), ``QuotaExceeded`` (COMMANDS), ``Unavailable``.
+        """
+        try:
+            started = await self._run.started(self._task)
+            if started is not None:
+                yield started
+            while pieces := await self._run.outbox.take():
+                for piece in pieces:
+                    yield piece
+            yield await asyncio.shield(self._task)
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Ends the command, if it has not ended. Nobody waits for that here."""
+        self._task.cancel()
+
+
 class Commands:
     """Runs commands."""
 
@@ -68,38 +97,18 @@ class Commands:
         self._database = database
         self._lifecycle = lifecycle
         self._limits = limits
-        self._after = after or NobodyAfter()
-        self._running: set[asyncio.Task[Event]] = set()
-        self._runs: set[Run] = set()
+        self.after = after or NobodyAfter()
+        self._runs: dict[asyncio.Task[Exited], Run] = {}
         self._stopping = False
 
-    async def run(
-        self, project_id: str, owner_id: str, command: Command
-    ) -> AsyncGenerator[Event, None]:
-        """What the command does, to its end; closing this ends the command.
-
-        Raises ``NotFound`` (SANDBOX_NOT_FOUND, FILE_NOT_FOUND), ``Invalid``, ``QuotaExceeded`` (COMMANDS),
-        ``Unavailable``.
-        """
+    def begin(self, project_id: str, owner_id: str, command: Command) -> Following:
+        """Begins a command. Raises ``Invalid``; what else it can't be begun for is told by its events."""
         self._check_env(command)
         run = Run(new_id("cmd"), command, Outbox(self._limits.max_output_bytes))
         task = asyncio.create_task(self._run(project_id, owner_id, run))
-        self._runs.add(run)
-        self._running.add(task)
-        task.add_done_callback(lambda _: run.outbox.end())
-        task.add_done_callback(lambda _: self._runs.discard(run))
+        self._runs[task] = run
         task.add_done_callback(self._forget)
-        try:
-            started = await run.started(task)
-            if started is not None:
-                yield started
-            while pieces := await run.outbox.take():
-                for piece in pieces:
-                    yield piece
-            yield await asyncio.shield(task)
-        finally:
-            # What it has begun is ended by itself; nobody waits for that here.
-            task.cancel()
+        return Following(run, task)
 
     async def tend(self, stopping: asyncio.Event) -> None:
         """Ends what other replicas have left behind, until this one stops; then ends what runs here."""
@@ -111,14 +120,14 @@ class Commands:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), _RENEW_SECONDS)
         self._stopping = True
-        for run in list(self._runs):
+        for run in list(self._runs.values()):
             run.stop(Unavailable("the service stops", reason="STOPPING", retry_after=1.0))
         await self.finish()
 
     async def finish(self) -> None:
         """Returns when every command that ran here is ended."""
-        if self._running:
-            await asyncio.wait(self._running)
+        if self._runs:
+            await asyncio.wait(self._runs)
 
     async def end_forsaken(self) -> None:
         """Ends commands whose service has died."""
@@ -127,25 +136,28 @@ class Commands:
             sandboxes = await Repository(connection).by_ids({one.sandbox_id for one in forsaken})
         for one in forsaken:
             sandbox = sandboxes.get(one.sandbox_id)
-            if sandbox is None or not sandbox.active:
+            if sandbox is None or sandbox.status is not Status.ACTIVE:
                 continue
             _log.warning("forsaken command ended", sandbox=one.sandbox_id, command=one.command_id)
             with suppress(SandboxLost, ServiceError):
                 await end_all(await self._lifecycle.connect(sandbox), one.command_id, one.pid)
 
-    async def _run(self, project_id: str, owner_id: str, run: Run) -> Event:
+    async def _run(self, project_id: str, owner_id: str, run: Run) -> Exited:
         if self._stopping:
             raise Unavailable("the service stops", reason="STOPPING", retry_after=1.0)
-        async with self._lifecycle.using(project_id, owner_id) as (sandbox, live):
-            async with self._slot(sandbox, run), self._watched(sandbox):
-                try:
-                    async with self._lifecycle.told_apart(sandbox):
-                        return await run.go(live)
-                except PathMissing as exc:
-                    raise NotFound(
-                        f"cwd: there is no folder '{run.command.cwd}' in the sandbox",
-                        reason="FILE_NOT_FOUND",
-                    ) from exc
+        async with (
+            self._lifecycle.using(project_id, owner_id) as (sandbox, live),
+            self._slot(sandbox, run),
+            self._watched(sandbox),
+        ):
+            try:
+                async with self._lifecycle.told_apart(sandbox):
+                    return await run.go(live)
+            except PathMissing as exc:
+                raise NotFound(
+                    f"cwd: there is no folder '{run.command.cwd}' in the sandbox",
+                    reason="FILE_NOT_FOUND",
+                ) from exc
 
     @asynccontextmanager
     async def _slot(self, sandbox: Sandbox, run: Run) -> AsyncIterator[None]:
@@ -222,7 +234,7 @@ class Commands:
     async def _tell(self, sandbox: Sandbox) -> None:
         try:
             async with asyncio.timeout(_AFTER_SECONDS):
-                await self._after.after_command(sandbox)
+                await self.after.after_command(sandbox)
         except Exception as exc:  # noqa: BLE001 - the command went as it went
             _log.warning("not told", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
 
@@ -234,8 +246,8 @@ class Commands:
                 f"names and values must have at most {self._limits.max_env_bytes} bytes together, and have {size}",
             )
 
-    def _forget(self, task: asyncio.Task[Event]) -> None:
-        self._running.discard(task)
+    def _forget(self, task: asyncio.Task[Exited]) -> None:
+        self._runs.pop(task).outbox.end()
         if not task.cancelled():
             # Looked at, so that asyncio does not complain where nobody waits any more.
             task.exception()

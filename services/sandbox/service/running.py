@@ -47,6 +47,8 @@ class Run:
         """Ends it; its caller is told why."""
         if not self._stopped.done():
             self._stopped.set_exception(why)
+            # Looked at, so that asyncio does not complain where it has just ended by itself.
+            self._stopped.exception()
 
     async def go(self, live: VendorSandbox) -> Exited:
         """Runs it to its end. Cancelled, it ends the command with all that it started.
@@ -74,19 +76,17 @@ class Run:
 
     async def _wait(self, handle: RunningCommand, begun: float) -> Exited:
         waiting = asyncio.ensure_future(handle.wait())
+        either: list[asyncio.Future[Any]] = [waiting, self._stopped]
+        seconds = self.command.timeout_seconds
         try:
-            done, _ = await asyncio.wait(
-                [waiting, self._stopped],
-                timeout=self.command.timeout_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not waiting.done():
                 waiting.cancel()
-        if self._stopped in done:
+        if self._stopped.done():
             self._stopped.result()
         ms = min(round((time.monotonic() - begun) * 1000), 2**31 - 1)
-        if waiting not in done:
+        if not waiting.done() or waiting.cancelled():
             return Exited(-1, TIMEOUT, self.outbox.truncated, ms)
         how = waiting.result()
         return Exited(how.exit_code, how.signal, self.outbox.truncated, ms)
