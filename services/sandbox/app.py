@@ -27,6 +27,7 @@ from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
+from services.sandbox.service.after_commands import TakingOver
 from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.applying import Applying
 from services.sandbox.service.archives import Archives
@@ -42,6 +43,7 @@ from services.sandbox.service.follower import Follower
 from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.intake import Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.measuring import Measuring
 from services.sandbox.service.ports import Ports
 from services.sandbox.service.reconcile import Reconcile
 from services.sandbox.service.reports import Reports
@@ -135,7 +137,6 @@ def _assembled(
     lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, uses)
     extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
-    commands = Commands(database, lifecycle, _command_limits(settings))
     access = Access(projects)
     reconcile = Reconcile(database, vendor, lifecycle, sleeping, settings.deployment)
     sweep = Sweep(
@@ -156,6 +157,8 @@ def _assembled(
     watching = Watching(
         database, lifecycle, listener, ignored, _watch_limits(settings), syncing.sync
     )
+    after = TakingOver(watching, syncing)
+    commands = Commands(database, lifecycle, _command_limits(settings), after)
     use = UseCases(
         access=access,
         lifecycle=lifecycle,
@@ -168,6 +171,7 @@ def _assembled(
         commands=commands,
         command_seconds=settings.command_timeout_seconds,
         ports=Ports(lifecycle),
+        measuring=Measuring(database, projects, lifecycle),
         archives=Archives(lifecycle, writing, _archive_limits(settings), ignored),
         limits=Limits(settings.max_file_bytes, settings.max_write_bytes, settings.max_write_steps),
     )

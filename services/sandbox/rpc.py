@@ -32,6 +32,7 @@ from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
 from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.measuring import Measuring
 from services.sandbox.service.ports import Ports
 from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.writing import Writing
@@ -55,6 +56,7 @@ class UseCases:
     command_seconds: int
     """A command's timeout where its caller names none."""
     ports: Ports
+    measuring: Measuring
     archives: Archives
     drafts: Drafts
     file_events: FileEvents
@@ -231,7 +233,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.GetSandboxStatsRequest, context: Context
     ) -> sandbox_pb2.SandboxStats:
         owner = await self._use.access.check(request.project_id)
-        return convert.stats(await self._use.files.stats(request.project_id, owner))
+        return convert.stats(await self._use.measuring.stats(request.project_id, owner))
 
     async def EnsureSandbox(
         self, request: sandbox_pb2.EnsureSandboxRequest, context: Context

@@ -283,7 +283,7 @@ class SandboxServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSandboxStats(self, request, context):
-        """What the sandbox uses, and how long it will last.
+        """What the sandbox uses, and how long it will last. One that sleeps is not woken: it uses nothing, and its files are the store's.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -105,7 +105,7 @@ class SandboxServiceStub:
     GetSandboxUsage: grpc.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxUsageRequest, sandbox_pb2.SandboxUsage]
     """What the caller's sandboxes have used, what they cost, and the limits."""
     GetSandboxStats: grpc.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxStatsRequest, sandbox_pb2.SandboxStats]
-    """What the sandbox uses, and how long it will last.
+    """What the sandbox uses, and how long it will last. One that sleeps is not woken: it uses nothing, and its files are the store's.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
     """
     EnsureSandbox: grpc.UnaryUnaryMultiCallable[sandbox_pb2.EnsureSandboxRequest, sandbox_pb2.EnsureSandboxResponse]
@@ -197,7 +197,7 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     GetSandboxUsage: aio.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxUsageRequest, sandbox_pb2.SandboxUsage]  # type: ignore[assignment]
     """What the caller's sandboxes have used, what they cost, and the limits."""
     GetSandboxStats: aio.UnaryUnaryMultiCallable[sandbox_pb2.GetSandboxStatsRequest, sandbox_pb2.SandboxStats]  # type: ignore[assignment]
-    """What the sandbox uses, and how long it will last.
+    """What the sandbox uses, and how long it will last. One that sleeps is not woken: it uses nothing, and its files are the store's.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
     """
     EnsureSandbox: aio.UnaryUnaryMultiCallable[sandbox_pb2.EnsureSandboxRequest, sandbox_pb2.EnsureSandboxResponse]  # type: ignore[assignment]
@@ -388,7 +388,7 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         request: sandbox_pb2.GetSandboxStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[sandbox_pb2.SandboxStats, abc.Awaitable[sandbox_pb2.SandboxStats]]:
-        """What the sandbox uses, and how long it will last.
+        """What the sandbox uses, and how long it will last. One that sleeps is not woken: it uses nothing, and its files are the store's.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
         """
 

@@ -151,8 +151,7 @@ class Commands:
             self._watched(sandbox),
         ):
             try:
-                async with self._lifecycle.told_apart(sandbox):
-                    return await run.go(live)
+                return await run.go(live)
             except PathMissing as exc:
                 raise NotFound(
                     f"cwd: there is no folder '{run.command.cwd}' in the sandbox",

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from kit.errors import FailedPrecondition, Invalid, NotFound
-from services.sandbox.model import SITE, Entry, Kind, Sandbox, Stats
+from services.sandbox.model import SITE, Entry, Sandbox
 from services.sandbox.service.filling import DEPTH, site_path
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.vendor import PathMissing, PathUnfit
@@ -50,15 +50,6 @@ class Files:
             with _named(path):
                 pieces = await live.read(site_path(path))
         return self._chunks(sandbox, pieces)
-
-    async def stats(self, project_id: str, owner_id: str) -> Stats:
-        """What the project's sandbox uses. Raises ``NotFound`` (SANDBOX_NOT_FOUND)."""
-        async with self._lifecycle.using(project_id, owner_id) as (sandbox, live):
-            metrics = await live.metrics()
-            with _named(SITE):
-                entries = await live.list(SITE, DEPTH)
-        files = [entry for entry in entries if entry.kind is Kind.FILE]
-        return Stats(sandbox, metrics, len(files), sum(entry.size_bytes for entry in files))
 
     async def _chunks(
         self, sandbox: Sandbox, pieces: AsyncGenerator[bytes, None]

@@ -25,9 +25,8 @@ class Ports:
 
     async def list(self, project_id: str, owner_id: str) -> list[Port]:
         """Every TCP port that something listens on, by number. Raises ``NotFound`` (SANDBOX_NOT_FOUND)."""
-        async with self._lifecycle.using(project_id, owner_id) as (sandbox, live):
-            async with self._lifecycle.told_apart(sandbox):
-                said = await live.run(program("listening", *_VENDORS_OWN), _SECONDS)
+        async with self._lifecycle.using(project_id, owner_id) as (_, live):
+            said = await live.run(program("listening", *_VENDORS_OWN), _SECONDS)
             return [replace(port, url=live.url_of(port.number)) for port in _ports(said)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.db import Database
+from services.sandbox.command_repository import CommandRepository
 from services.sandbox.ledger_repository import DAY, MONTH, LedgerRepository
 from services.sandbox.model import Usage
 from services.sandbox.prices import PriceList
@@ -35,5 +36,5 @@ class Reckoning:
                 seconds_this_month=sum(ran.seconds for ran in month),
                 cost_usd_this_month=self._prices.cost(month),
                 prices_as_of=self._prices.as_of.isoformat(),
-                commands_today=0,
+                commands_today=await CommandRepository(connection).commands_today(owner_id),
             )

@@ -25,6 +25,8 @@ OPEN: dict[str, Use] = {
     "UploadArchive": lambda caller, project: caller.upload_archive(project, b"PK"),
     "DownloadArchive": lambda caller, project: caller.download_archive(project),
     "WatchSandboxFiles": lambda caller, project: anext(caller.watch(project)),
+    "RunCommand": lambda caller, project: caller.run_to_end(project, "true"),
+    "ListSandboxPorts": lambda caller, project: caller.ports(project),
     "GetSandboxStats": lambda caller, project: caller.stats(project),
 }
 INTERNAL: dict[str, Use] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import Any
 
 import grpc
 import pytest
@@ -74,8 +75,10 @@ async def test_output_comes_while_the_command_runs_and_characters_are_whole(
     assert started.started.pid > 0
     assert (await call.read()).stdout.text == "first\n"
     await caller.run_to_end(project_id, "touch go")
-    rest = [event async for event in call]
-    assert "".join(event.stdout.text for event in rest) == "\u20ac!\ufffd"
+    rest = ""
+    while (event := await call.read()) is not grpc.aio.EOF:
+        rest += event.stdout.text
+    assert rest == "\u20ac!\ufffd"
 
 
 async def test_many_small_writes_are_joined_to_few_events(place: tuple[Sandboxes, str]) -> None:
@@ -172,13 +175,13 @@ async def test_output_beyond_the_limit_is_left_out(
 async def test_commands_at_once_are_limited_across_replicas(
     sandbox_urls: DatabaseUrls, projects_service: ProjectsService, engine: RunningEngine
 ) -> None:
+    settings: dict[str, Any] = {
+        "max_commands_at_once": 2,
+        "deployment": f"test-{secrets.token_hex(6)}",
+    }
     async with (
-        running_sandboxes(
-            sandbox_urls, projects_service, engine.url, max_commands_at_once=2, deployment="two"
-        ) as one,
-        running_sandboxes(
-            sandbox_urls, projects_service, engine.url, max_commands_at_once=2, deployment="two"
-        ) as other,
+        running_sandboxes(sandbox_urls, projects_service, engine.url, **settings) as one,
+        running_sandboxes(sandbox_urls, projects_service, engine.url, **settings) as other,
     ):
         user = await projects_service.user()
         project_id = await user.new_project()
@@ -230,7 +233,7 @@ async def test_commands_a_minute_are_limited_and_it_is_told_when_to_come_back(
 
 async def test_what_can_not_be_run_is_refused_by_name(place: tuple[Sandboxes, str]) -> None:
     caller, project_id = place
-    bad = [
+    bad: list[tuple[dict[str, Any], str]] = [
         ({"command": ""}, "command"),
         ({"command": "x" * 32769}, "command"),
         ({"command": "true", "cwd": "../.."}, "cwd"),
