@@ -383,7 +383,7 @@ class E2bSandbox(VendorSandbox):
             raise PathMissing(command.cwd) from exc
         return E2bCommand(handle)
 
-    async def run(self, command: str, seconds: float) -> str:
+    async def run(self, command: str, seconds: float = 60) -> str:
         """See ``VendorSandbox``."""
         with _translated():
             done = await self._sandbox.commands.run(command, timeout=seconds)

@@ -152,7 +152,7 @@ class VendorSandbox(Protocol):
         Raises ``PathMissing`` where its folder is not there.
         """
 
-    async def run(self, command: str, seconds: float) -> str:
+    async def run(self, command: str, seconds: float = 60) -> str:
         """What a shell command of ours prints. Raises ``Unavailable`` where it fails or takes longer."""
 
     def url_of(self, port: int) -> str:

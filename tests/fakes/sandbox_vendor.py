@@ -174,7 +174,7 @@ class FakeSandbox(VendorSandbox):
         await on_output(Channel.STDOUT, command.text)
         return FakeCommand(self)
 
-    async def run(self, command: str, seconds: float) -> str:
+    async def run(self, command: str, seconds: float = 60) -> str:
         await self._check("run", command, seconds)
         return ""
 
