@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
+from playwright.async_api import async_playwright
 
 from local.stack.client import Client, Event
+from tests.fixtures.browser import ARGUMENTS, CHROMIUM
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import generate, new_project, signed_in
 
@@ -79,6 +81,34 @@ async def written(client: Client) -> list[float]:
     return [(seen[path] - last[path]) * 1000 for path in seen]
 
 
+async def repainted(client: Client, rounds: int) -> list[float]:
+    """Milliseconds from sending a changed style sheet to the frame that a browser paints with it, without a reload."""
+    project_id = await new_project(client)
+    await client.call("POST", f"/api/projects/{project_id}/sandbox")
+    html = (
+        b"<!doctype html><link rel=icon href=data:,><link rel=stylesheet href=a.css><h1>Hello</h1>"
+    )
+    await client.put_file(project_id, "index.html", html)
+    await client.put_file(project_id, "a.css", b"h1 { width: 10px }")
+    sandbox = await client.call("GET", f"/api/projects/{project_id}/sandbox")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page()
+        async with page.expect_response("**/__sandwright/events"):
+            await page.goto(sandbox["previewUrl"])
+        samples = []
+        for number in range(rounds):
+            width = 20 + number
+            painted = f"getComputedStyle(document.querySelector('h1')).width === '{width}px' && Date.now()"
+            seen = asyncio.create_task(page.wait_for_function(painted, polling="raf"))
+            begun = time.time()
+            await client.put_file(project_id, "a.css", f"h1 {{ width: {width}px }}".encode())
+            samples.append(await (await seen).json_value() - begun * 1000)
+        await browser.close()
+    await client.call("DELETE", f"/api/projects/{project_id}/sandbox")
+    return samples
+
+
 def _moment(event: Event) -> float:
     return datetime.fromisoformat(event.data["createdAt"]).timestamp()
 
@@ -109,6 +139,7 @@ async def measure(stack: RunningStack, rounds: int) -> None:
         row("sandbox asked for → first 200 from the preview", [pair[1] for pair in pairs])
         samples = [ms for _ in range(3) for ms in await written(client)]
         row("last delta of a file → visible in the preview", samples)
+        row("style sheet sent over REST → browser repainted", await repainted(client, rounds))
 
 
 def main() -> None:
