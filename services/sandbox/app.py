@@ -167,6 +167,7 @@ def _assembled(
         files=Files(lifecycle, settings.max_listed_entries),
         writing=writing,
         drafts=Drafts(database, lifecycle),
+        syncing=syncing,
         file_events=FileEvents(lifecycle, watching, uses, settings.max_listed_entries),
         commands=commands,
         command_seconds=settings.command_timeout_seconds,

@@ -34,6 +34,7 @@ from services.sandbox.service.intake import Begin, End, Intake, Limits
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.measuring import Measuring
 from services.sandbox.service.ports import Ports
+from services.sandbox.service.syncing import Syncing
 from services.sandbox.service.usage import Reckoning
 from services.sandbox.service.writing import Writing
 
@@ -60,6 +61,7 @@ class UseCases:
     archives: Archives
     drafts: Drafts
     file_events: FileEvents
+    syncing: Syncing
     limits: Limits
 
 
@@ -86,6 +88,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.CloseSandboxRequest, context: Context
     ) -> sandbox_pb2.Sandbox:
         owner = await self._use.access.check(request.project_id)
+        await self._use.syncing.before_leaving(request.project_id, owner)
         return convert.sandbox(await self._use.lifecycle.close(request.project_id, owner))
 
     async def ExtendSandbox(
@@ -100,6 +103,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.PauseSandboxRequest, context: Context
     ) -> sandbox_pb2.Sandbox:
         owner = await self._use.access.check(request.project_id)
+        await self._use.syncing.before_leaving(request.project_id, owner)
         return convert.sandbox(await self._use.extension.pause(request.project_id, owner))
 
     async def ResumeSandbox(

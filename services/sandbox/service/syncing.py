@@ -52,6 +52,7 @@ _log = structlog.get_logger(__name__)
 _REMEMBERED = 500
 _MEMORY_BYTES = 256 * 1024
 _TRIES, _TRY_SECONDS = 10, 0.3
+_LEAVING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,17 @@ class Syncing:
                 return
             await asyncio.sleep(_TRY_SECONDS)
         _log.warning("not taken over yet", sandbox=sandbox.sandbox_id)
+
+    async def before_leaving(self, project_id: str, owner_id: str) -> None:
+        """Takes over what nobody has seen yet of a sandbox that is about to sleep or to end. Raises nothing."""
+        try:
+            async with asyncio.timeout(_LEAVING_SECONDS):
+                async with self._database.begin() as connection:
+                    found = await Repository(connection).running(project_id, owner_id)
+                if found is not None:
+                    await self.sync(found)
+        except (ServiceError, TimeoutError) as exc:
+            _log.warning("not taken over", project=project_id, error=type(exc).__name__)
 
     async def sync(self, sandbox: Sandbox) -> bool:
         """Takes over what was done inside; false where it has to be looked at again. Raises nothing."""

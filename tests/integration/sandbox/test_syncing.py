@@ -286,6 +286,16 @@ async def test_what_goes_on_after_the_last_watcher_is_still_taken_over(project: 
     assert await project.has_stored({**START, "late.txt": b"late"})
 
 
+@pytest.mark.parametrize("leave", ["PauseSandbox", "CloseSandbox"])
+async def test_what_nobody_has_seen_yet_is_taken_over_before_the_sandbox_leaves(
+    project: BothSides, leave: str
+) -> None:
+    await project.run("echo -n unseen > unseen.txt")
+    request = getattr(sandbox_pb2, f"{leave}Request")(project_id=project.id)
+    await project.own.call(leave, request)
+    assert await project.stored() == hashes({**START, "unseen.txt": b"unseen"})
+
+
 async def test_a_sandbox_that_goes_in_the_middle_harms_nothing(project: BothSides) -> None:
     before = await row(project)
     await project.run("echo -n x > new.txt")
