@@ -64,6 +64,10 @@ def test_the_shell_lines_work_one_after_the_other(stack: RunningStack) -> None:
     assert "event: listed" in said
     assert "\npaused\nactive\n" in said
     assert '"pricesAsOf":"2026-11-20"' in said
+    assert '"text":"' in said
+    assert "hello from inside\\n" in said
+    assert '"exitCode":3' in said
+    assert '"port":8000' in said
     assert "SERVING" in said
     assert "From the shell" in said
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from e2b import Sandbox
+
 from kit.testing import free_port
 from tests.fixtures.engine import ROOT, RunningEngine, start_engine
 
@@ -50,6 +52,26 @@ def test_nobody_there_is_said_so() -> None:
     done = _verify(E2B_API_KEY="any", E2B_API_URL=url, E2B_SANDBOX_URL=url)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith("not connected: nothing answers")
+
+
+def test_a_full_account_is_said_to_be_full(tmp_path: Path) -> None:
+    engine = start_engine(tmp_path, max_sandboxes=1, pool_size=0)
+    try:
+        held = Sandbox.create(**engine.sdk)
+        done = _verify(**engine.env)
+        held.kill()
+    finally:
+        engine.stop()
+    assert done.returncode == 1
+    assert re.search(r"^  create +[\d.]+ ms   FAILED$", done.stdout, re.MULTILINE)
+    verdict = done.stdout.splitlines()[-1]
+    assert verdict.startswith("not connected: the account's rate limit or quota is reached")
+
+
+def test_a_missing_template_is_said_to_be_missing(engine: RunningEngine) -> None:
+    done = _verify(**engine.env, SANDBOX_E2B_TEMPLATE="no-such-template")
+    assert done.returncode == 1
+    assert "SANDBOX_E2B_TEMPLATE" in done.stdout.splitlines()[-1]
 
 
 def test_a_missing_key_is_named() -> None:
