@@ -20,15 +20,15 @@ import psutil
 from e2b import AsyncSandbox
 
 from bench.engine import Samples, p50, p95, raw, timed
-from services.sandbox.preview.bundle import bundle, command
+from services.sandbox.model import DRAFTS, PREVIEW_PORT, SITE
+from services.sandbox.preview.bundle import Options, PreviewServer
 from tests.fixtures.engine import RunningEngine, start_engine
 from tests.fixtures.jails import jails_of
 
 _FEW = 10
 _AT_ONCE = 4
 _POOL = 4
-_PORT = 8000
-_ARCHIVE, _SITE = "/home/user/.preview.zip", "/home/user/site"
+_ARCHIVE = "/home/user/.preview.zip"
 _PATIENCE = 120.0
 # A pool needs a moment between two creates.
 _REST_SECONDS = 0.8
@@ -72,13 +72,13 @@ async def creates(engine: RunningEngine, rounds: int, rest: float) -> tuple[Samp
 
 async def serve(made: list[AsyncSandbox]) -> None:
     """Start the platform's preview server in each, and wait until it listens."""
-    archive, run = bundle(), command(_ARCHIVE, _SITE, _PORT)
+    preview = PreviewServer.of(_ARCHIVE, Options(SITE, DRAFTS, PREVIEW_PORT))
 
     async def one(sandbox: AsyncSandbox) -> None:
-        await sandbox.files.write(_ARCHIVE, archive)
+        await sandbox.files.write(preview.place, preview.archive)
         listening = asyncio.Event()
         server = await sandbox.commands.run(
-            run, background=True, timeout=0, on_stdout=lambda _: listening.set()
+            preview.command, background=True, timeout=0, on_stdout=lambda _: listening.set()
         )
         await asyncio.wait_for(listening.wait(), _PATIENCE)
         await server.disconnect()

@@ -65,4 +65,6 @@ def signature_fits(query: dict[str, list[str]], method: str, token: str) -> bool
 def signature_expired(query: dict[str, list[str]]) -> bool:
     """Whether a signed URL's time, in seconds since 1970, is over."""
     until = query.get("signature_expiration", [""])[0]
-    return bool(until) and (not (until.isascii() and until.isdigit() and len(until) < 16) or int(until) < time.time())
+    return bool(until) and (
+        not (until.isascii() and until.isdigit() and len(until) < 16) or int(until) < time.time()
+    )

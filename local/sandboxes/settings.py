@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     api_key: str = Field(default="", description="The only key accepted; empty accepts any key.")
 
     memory_mb: int = Field(default=512, ge=64, description="Memory of one sandbox.")
-    disk_mb: int = Field(default=256, ge=16, description="Disk of one sandbox, beside 64 MB of shared memory.")
+    disk_mb: int = Field(
+        default=256, ge=16, description="Disk of one sandbox, beside 64 MB of shared memory."
+    )
     pids: int = Field(default=256, ge=16, description="Processes and threads of one sandbox.")
     cpus: float = Field(default=1.0, gt=0, description="CPU cores of one sandbox.")
     max_sandboxes: int = Field(default=200, ge=1, description="Sandboxes at once, paused included.")

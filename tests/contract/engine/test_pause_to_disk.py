@@ -88,8 +88,11 @@ async def test_a_sandbox_that_asks_to_be_kept_is_kept_the_other_way_where_one_fa
     engine = start_engine(tmp_path / "engine")
     try:
         (engine.data_dir / "paused").rename(engine.data_dir / "away")
-        lifecycle = {"on_timeout": {"action": "pause", "mode": "filesystem"}}
-        sandbox = await AsyncSandbox.create(timeout=60, lifecycle=lifecycle, **engine.sdk)
+        sandbox = await AsyncSandbox.create(
+            timeout=60,
+            lifecycle={"on_timeout": {"action": "pause", "mode": "filesystem"}},
+            **engine.sdk,
+        )
         await sandbox.files.write("kept", "text")
         with pytest.raises(SandboxException, match="cannot copy the sandbox's files"):
             await sandbox.pause(mode="filesystem")
