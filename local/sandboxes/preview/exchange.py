@@ -29,6 +29,10 @@ class Client(Protocol):
     @property
     def transport(self) -> asyncio.Transport: ...
 
+    @property
+    def full(self) -> bool:
+        """Whether more is on its way to the client than it reads."""
+
     def hold(self) -> None:
         """Read no more for now."""
 
@@ -80,6 +84,8 @@ class Exchange:
 
     def _ask(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        if self._client.full:  # which it says once, and said it before there was a connection
+            upstream.hold()
         body, self.early = bytes(self.early), bytearray()
         if self._request.websocket:
             body, self.early = b"", bytearray(body)
@@ -87,7 +93,7 @@ class Exchange:
         if self._request.expects_continue and not body:
             loop = asyncio.get_running_loop()
             self._continuing = loop.call_later(_CONTINUE_SECONDS, self._invite)
-        if not self._request.websocket:
+        if not self._request.websocket and not upstream.full:
             self._client.go_on()
 
     # What the client sends.

@@ -70,6 +70,7 @@ class Front(HttpToolsProtocol):
         self._in_head = False
         self._overhead = 0
         self._instead: bytes | None = None
+        self._held_back = False
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -110,6 +111,7 @@ class Front(HttpToolsProtocol):
         if self._active is not None:
             begun = self._active.begun
             self._active.cancel()
+        self._held_back = False
         if not begun:
             text = why.message.encode()
             self.transport.write(_REFUSAL % (why.status.encode(), len(text), text))
@@ -192,7 +194,10 @@ class Front(HttpToolsProtocol):
 
     def _start(self, preview: _Preview) -> None:
         self._active = preview
-        preview.start()
+        # Who does not read its answers gets no further ones, of the engine's own either.
+        self._held_back = self.full
+        if not self._held_back:
+            preview.start()
 
     # What the transport calls.
 
@@ -209,10 +214,19 @@ class Front(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._active is not None:
+        held_back, self._held_back = self._held_back, False
+        if self._active is None:
+            return
+        if held_back:
+            self._active.start()
+        else:
             self._active.resume_response()
 
     # What an exchange calls.
+
+    @property
+    def full(self) -> bool:
+        return self.flow.write_paused
 
     def hold(self) -> None:
         self.flow.pause_reading()
@@ -227,6 +241,8 @@ class Front(HttpToolsProtocol):
 
     def become_tunnel(self, upstream: Upstream, early: bytes) -> None:
         self._active = None
+        if early:
+            upstream.write(early)
         connections = cast("set[Any]", self.connections)
         client = Half(self.transport, lambda: connections.discard(client))
         server = Half(upstream.transport, lambda: upstream.line.forget(upstream))
@@ -234,7 +250,10 @@ class Front(HttpToolsProtocol):
         connections.add(client)
         client.join(upstream.transport)
         server.join(self.transport)
-        if early:
-            upstream.write(early)
-        self.flow.resume_reading()
-        upstream.go_on()
+        # An end that is full already says so only once: it has said so to what was here before.
+        if not upstream.full:
+            self.flow.resume_reading()
+        if self.full:
+            upstream.hold()
+        else:
+            upstream.go_on()

@@ -66,6 +66,7 @@ class Upstream(asyncio.Protocol):
     """Sends requests and reads responses.
 
     ``used``: it has carried an exchange before this one. ``heard``: something came of this one.
+    ``full``: more is on its way to the server than it reads.
     """
 
     transport: asyncio.Transport
@@ -74,7 +75,7 @@ class Upstream(asyncio.Protocol):
         self.line = line
         self._asker: Asker | None = None
         self._parser: httptools.HttpResponseParser | None = None
-        self.used = self.lost = self.heard = self._held = False
+        self.used = self.lost = self.heard = self.full = self._held = False
         self._forget_response(head_only=False)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -176,10 +177,12 @@ class Upstream(asyncio.Protocol):
         self.line.forget(self)
 
     def pause_writing(self) -> None:
+        self.full = True
         if self._asker is not None:
             self._asker.pause_sending()
 
     def resume_writing(self) -> None:
+        self.full = False
         if self._asker is not None:
             self._asker.resume_sending()
 

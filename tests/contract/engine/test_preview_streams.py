@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
@@ -17,7 +18,8 @@ from tests.fixtures.previews import Talk, start
 _MB = 1024 * 1024
 _SIZE = 200 * _MB
 
-# /pour answers with so many megabytes; /drink reads its request's body and tells its digest; /deaf
+# /pour answers with so many megabytes, /piece with a quarter of one; /tunnel pours as a WebSocket;
+# /drink reads its request's body and tells its digest; /deaf
 # reads nothing of it; /refuse answers at once, and reads then or (/slam) hangs up; /mirror sends
 # back what it gets, as it gets it; /count tells how much it has poured, and whether it was cut off.
 _STREAMS = r"""
@@ -44,6 +46,12 @@ async def serve(reader, writer):
             piece = b"p" * 65536
             for _ in range(size // len(piece)):
                 writer.write(piece); await writer.drain(); poured += len(piece)
+        elif path == "/tunnel":
+            writer.write(b"HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+            while poured < 2**30: writer.write(bytes(65536)); await writer.drain(); poured += 65536
+        elif path == "/piece":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 240000\r\n\r\n" + b"p" * 240000)
+            poured += 240000
         elif path == "/drink":
             digest, size = hashlib.sha256(), 0
             async for data in body(head, reader): digest.update(data); size += len(data)
@@ -155,6 +163,88 @@ async def test_a_client_that_does_not_read_stops_the_server_and_nobody_else(
             break
         await asyncio.sleep(0.02)
     assert (await counted(client))[1] == 1, "the client's end is the server's"
+
+
+async def unread(engine: RunningEngine, client: httpx.AsyncClient, host: str) -> tuple[Talk, int]:
+    """A client that has been answered more than it takes, and how many pieces it asked for."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", engine.port))
+    talk = Talk(*await asyncio.open_connection(sock=sock, limit=1024))
+
+    async def poured() -> int:
+        return (await counted(client))[0]
+
+    pieces, before = 0, -1
+    while pieces < 30 and before != (before := await steady(poured)):
+        talk.send(host, "/piece")
+        pieces += 1
+    return talk, pieces
+
+
+async def test_who_has_not_read_one_answer_is_not_sent_the_next(
+    engine: RunningEngine, client: httpx.AsyncClient, host: str
+) -> None:
+    before = memory(engine)
+    talk, pieces = await unread(engine, client, host)
+    begun = (await counted(client))[0]
+    talk.send(host, f"/pour/{_SIZE // _MB}")
+
+    async def poured() -> int:
+        return (await counted(client))[0] - begun
+
+    assert await steady(poured) < 60 * _MB
+    assert memory(engine) - before < 20 * _MB
+    for _ in range(pieces):
+        assert (await talk.hear()).body == b"p" * 240_000
+    assert (await talk.hear_head()).header("content-length") == str(_SIZE)
+    talk.writer.transport.abort()
+
+
+async def test_a_tunnel_begins_no_faster_than_its_client_reads(
+    engine: RunningEngine, client: httpx.AsyncClient, host: str
+) -> None:
+    before = memory(engine)
+    talk, _ = await unread(engine, client, host)
+    begun = (await counted(client))[0]
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: a")
+    talk.send(host, "/tunnel", *upgrade)
+
+    async def poured() -> int:
+        return (await counted(client))[0] - begun
+
+    assert await steady(poured) < 60 * _MB
+    assert memory(engine) - before < 20 * _MB
+    talk.writer.transport.abort()
+
+
+async def test_who_does_not_read_what_the_engine_itself_answers_is_not_heard(
+    engine: RunningEngine, client: httpx.AsyncClient
+) -> None:
+    before = memory(engine)
+    talk = await Talk.begin(engine.port)
+    talk.reader._limit = 1024  # type: ignore[attr-defined]  # reads no more than it has to
+    asked = 0
+
+    async def ask() -> None:
+        nonlocal asked
+        while asked < 100_000:
+            for _ in range(100):
+                talk.send("8000-i123.localhost", "/", "Accept: text/html", "X: " + "x" * 1000)
+            await talk.writer.drain()
+            asked += 100
+
+    async def how_many() -> int:
+        return asked
+
+    asking = asyncio.create_task(ask())
+    await steady(how_many)
+    assert not asking.done()
+    assert memory(engine) - before < 20 * _MB
+    assert (await client.get("/count")).status_code == 200
+    asking.cancel()
+    talk.writer.transport.abort()
 
 
 async def test_a_server_that_does_not_read_stops_its_client(
