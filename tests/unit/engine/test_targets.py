@@ -86,3 +86,23 @@ def test_what_only_resembles_a_sandboxs_host_is_none(host: str) -> None:
 def test_a_port_that_cannot_be_one_is_refused(host: str, port: str) -> None:
     with pytest.raises(BadTargetError, match="1 to 65535"):
         target_of(host, "iabc", port)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("host", ("a" * 256, "", "")),
+        ("host", ("8000-iabc." + "a" * 246, "", "")),
+        ("e2b-sandbox-id", ("localhost", "i" * 256, "")),
+        ("e2b-sandbox-port", ("8000-iabc.localhost", "", "1" * 256)),
+    ],
+)
+def test_what_is_longer_than_any_name_is_refused_and_not_remembered(
+    header: str, said: tuple[str, str, str]
+) -> None:
+    with pytest.raises(BadTargetError, match=f"{header} is longer than 255 bytes"):
+        target_of(*said)
+
+
+def test_a_name_may_be_as_long_as_names_can_be() -> None:
+    assert target_of("8000-iabc." + "a" * 245, "", "") == Target("iabc", 8000)
