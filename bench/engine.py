@@ -121,7 +121,16 @@ async def copies(engine: RunningEngine, rounds: int) -> None:
     sandbox = await AsyncSandbox.create(timeout=600, **engine.sdk)
     await sandbox.files.write("page.html", "x" * 10 * _KB)
     report("snapshot", await timed(rounds, sandbox.create_snapshot))
-    report("fork", await timed(rounds, lambda: sandbox.fork(timeout=60)))
+    forks: list[AsyncSandbox | Exception] = []
+
+    async def fork() -> None:
+        forks.extend(await sandbox.fork(timeout=60))
+
+    report("fork", await timed(rounds, fork))
+    for one in forks:
+        if isinstance(one, Exception):
+            raise one
+        await one.kill()
     modes: tuple[SnapshotMode, ...] = ("filesystem", "full")
     for mode in modes:
         paused, resumed = await pauses(sandbox, mode, rounds)
@@ -213,14 +222,23 @@ async def throughput(sandbox: AsyncSandbox) -> None:
 async def proxied(engine: RunningEngine, sandbox: AsyncSandbox, rounds: int) -> None:
     """Requests through the proxy beside the same server reached directly."""
     await sandbox.files.write("site/index.html", "hello")
-    await sandbox.commands.run("python3 -m http.server 8000", background=True, cwd="site")
+    await sandbox.commands.run(
+        "python3 -m http.server 8000", background=True, cwd="site", timeout=0
+    )
     with bare_server() as url:
         async with httpx.AsyncClient() as client:
             await until_answered(client, url)
-            direct = await timed(rounds, lambda: client.get(url))
+            direct = await timed(rounds, lambda: page(client, url))
             host = {"Host": sandbox.get_host(8000)}
-            through = await timed(rounds, lambda: client.get(engine.url, headers=host))
+            through = await timed(rounds, lambda: page(client, engine.url, host))
     report("GET through the proxy", through, ("the server itself", direct))
+
+
+async def page(client: httpx.AsyncClient, url: str, headers: dict[str, str] | None = None) -> None:
+    """Raises for an answer that is not the page."""
+    answer = await client.get(url, headers=headers)
+    if answer.status_code != 200 or answer.text != "hello":
+        raise RuntimeError(f"{answer.status_code}: {answer.text}")
 
 
 @contextlib.contextmanager

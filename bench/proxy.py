@@ -75,16 +75,21 @@ class _Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         head, end, body = self._received.partition(b"\r\n\r\n")
-        if not end or len(body) < len(_PAGE):
+        if end and not head.startswith(b"HTTP/1.1 200 "):
+            self._fail(RuntimeError(self._received.decode()))
+        if not end or self._stopped.done() or len(body) < len(_PAGE):
             return
         self._samples.append((time.perf_counter() - self._begin) * 1000)
-        if not head.startswith(b"HTTP/1.1 200 "):
-            self._stopped.set_exception(RuntimeError(self._received.decode()))
-        elif self.asking:
+        if self.asking:
             self._received = b""
             self._ask()
         else:
             self._transport.close()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._stopped.done():
+            self._stopped.set_exception(error)
+        self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._stopped.done():
