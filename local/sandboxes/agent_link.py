@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from local.sandboxes import errors
@@ -222,6 +222,18 @@ class AgentLink:
         self._cut_short = False
         waiting.fail(errors.ExhaustedError("the engine has no descriptor left for an answer"))
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within it an answer's fields are read: what makes no sense of them ends the jail.
+
+        That is a ValueError, IndexError or BadFrameError; an InternalError is raised instead.
+        """
+        try:
+            yield
+        except (frames.BadFrameError, ValueError, IndexError) as exc:
+            self._fail(f"the agent broke the protocol: {exc}")
+            raise errors.InternalError("the sandbox's agent broke the protocol") from exc
+
     def hung_up(self) -> bool:
         """Whether the other end is closed, also before the loop has come to see it."""
         if self.closed:
@@ -254,6 +266,14 @@ class AgentLink:
         waiting, self._waiting = self._waiting, {}
         for one in waiting.values():
             one.fail(errors.UnavailableError("the sandbox has ended"))
+
+
+def number(field: bytes, least: int = 0, most: int = 2**63 - 1) -> int:
+    """A number that an agent sent; raises ValueError when it is none, or out of bounds."""
+    found = int(field)
+    if not least <= found <= most:
+        raise ValueError("a number out of bounds")
+    return found
 
 
 def _bytes(argument: str | bytes) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from local.sandboxes import errors, filesystems
 from local.sandboxes.agent import frames
-from local.sandboxes.agent_link import AgentLink, Answer
+from local.sandboxes.agent_link import AgentLink, Answer, number
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,19 @@ class Files:
         """A regular file, open for reading."""
         answer = await self._link.ask("read", user, path, takes=1)
         with _checked(answer) as descriptor, self._transfer():
-            resolved, size, modified = answer.fields
-            yield OpenFile(_text(resolved), descriptor, int(size), int(modified))
+            with self._link.reading():
+                resolved, size, modified = answer.fields
+                file = OpenFile(_text(resolved), descriptor, number(size), _time(modified))
+            yield file
 
     @contextlib.asynccontextmanager
     async def writing(self, user: str, path: str) -> AsyncIterator[OpenFile]:
         """A regular file, made if need be with its directories, open for writing as it was."""
         answer = await self._link.ask("write", user, path, takes=1)
         with _checked(answer) as descriptor, self._transfer():
-            yield OpenFile(_text(answer.fields[0]), descriptor)
+            with self._link.reading():
+                (resolved,) = answer.fields
+            yield OpenFile(_text(resolved), descriptor)
 
     @contextlib.contextmanager
     def _transfer(self) -> Iterator[None]:
@@ -92,24 +96,28 @@ class Files:
 
     async def stat(self, user: str, path: str) -> Entry:
         """One entry; a symlink is described by its target."""
-        answer = await self._link.ask("stat", user, path)
-        return unpack_entry(answer.fields[0])
+        return await self._entry("stat", user, path)
 
     async def list(self, user: str, path: str, depth: int) -> list[Entry]:
         """``depth`` levels below a directory, in lexical order."""
         answer = await self._link.ask("list", user, path, str(depth))
-        return [unpack_entry(one) for one in answer.fields]
+        with self._link.reading():
+            return [unpack_entry(one) for one in answer.fields]
 
     async def make_directory(self, user: str, path: str) -> Entry:
-        answer = await self._link.ask("make", user, path)
-        return unpack_entry(answer.fields[0])
+        return await self._entry("make", user, path)
 
     async def move(self, user: str, source: str, destination: str) -> Entry:
-        answer = await self._link.ask("move", user, source, destination)
-        return unpack_entry(answer.fields[0])
+        return await self._entry("move", user, source, destination)
 
     async def remove(self, user: str, path: str) -> None:
         await self._link.ask("remove", user, path)
+
+    async def _entry(self, name: str, *arguments: str) -> Entry:
+        answer = await self._link.ask(name, *arguments)
+        with self._link.reading():
+            (entry,) = answer.fields
+            return unpack_entry(entry)
 
 
 @contextlib.contextmanager
@@ -136,16 +144,20 @@ def unpack_entry(packed: bytes) -> Entry:
         name=_text(name),
         kind=_text(kind),
         path=_text(path),
-        size=int(size),
-        mode=int(mode),
+        size=number(size),
+        mode=number(mode, most=2**32 - 1),
         permissions=_text(permissions),
         owner=_text(owner),
         group=_text(group),
-        modified_ns=int(modified),
+        modified_ns=_time(modified),
         symlink_target=_text(target) if link else None,
         is_symlink=bool(link),
         metadata=dict(zip(pairs[::2], pairs[1::2], strict=False)),
     )
+
+
+def _time(value: bytes) -> int:
+    return number(value, least=-(2**63))
 
 
 def _text(value: bytes) -> str:

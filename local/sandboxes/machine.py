@@ -8,6 +8,7 @@ import socket
 import stat
 
 from local.sandboxes import errors
+from local.sandboxes.agent_link import number
 from local.sandboxes.files import Files
 from local.sandboxes.jail import Jail
 from local.sandboxes.logs import Log
@@ -78,7 +79,8 @@ class Machine:
     async def disk(self) -> tuple[int, int]:
         """Bytes in use and in all."""
         answer = await self.jail.link.ask("disk")
-        used, total = (int(one) for one in answer.fields)
+        with self.jail.link.reading():
+            used, total = (number(one) for one in answer.fields)
         return used, total
 
     def cut_off(self, why: str) -> None:
@@ -94,9 +96,9 @@ class Machine:
 
     def _hear(self, fields: list[bytes]) -> None:
         if fields[0] == b"exit":
-            self.processes.hear_exit(int(fields[1]), int(fields[2]))
+            self.processes.hear_exit(number(fields[1]), number(fields[2], most=0xFFFF))
         elif fields[0] == b"change":
-            self.watches.hear(int(fields[1]), fields[2:])
+            self.watches.hear(number(fields[1]), fields[2:])
 
 
 def _is_socket(descriptor: int) -> bool:

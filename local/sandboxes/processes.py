@@ -14,7 +14,7 @@ from io import FileIO
 
 from local.sandboxes import errors
 from local.sandboxes.agent import frames
-from local.sandboxes.agent_link import AgentLink
+from local.sandboxes.agent_link import AgentLink, Answer, number
 from local.sandboxes.logs import Log
 from local.sandboxes.process import Channel, Command, Ended, Process
 
@@ -83,7 +83,7 @@ class Processes:
         """
         stdin, stdout, stderr = (one.fileno() for one in stdio)
         answer = await self.link.ask("start", *self._fields(command), give=[stdout, stderr, stdin])
-        pid = int(answer.fields[0])
+        pid = self._pid(answer)
         ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         early = self._early.pop(pid, None)
         if early is not None:
@@ -135,8 +135,7 @@ class Processes:
     async def _start_on_pipes(self, command: Command, fields: list[str | bytes]) -> Process:
         ours, theirs = _pipes(3 if command.stdin else 2)
         try:
-            answer = await self.link.ask("start", *fields, give=theirs)
-            pid = int(answer.fields[0])
+            pid = self._pid(await self.link.ask("start", *fields, give=theirs))
         except BaseException:
             _close(ours)
             raise
@@ -153,14 +152,32 @@ class Processes:
         if not os.isatty(answer.descriptors[0]):
             _close(answer.descriptors)
             raise errors.InternalError("the agent answered without a terminal")
+        try:
+            pid = self._pid(answer)
+        except errors.EngineError:
+            _close(answer.descriptors)
+            raise
         os.set_blocking(answer.descriptors[0], False)
         channel = Channel("pty", answer.descriptors[0], _TERMINAL_CHUNK)
-        return Process(command, int(answer.fields[0]), [channel], None, self.log)
+        return Process(command, pid, [channel], None, self.log)
+
+    def _pid(self, answer: Answer) -> int:
+        """Of a command that has just started."""
+        with self.link.reading():
+            (named,) = answer.fields
+            pid = number(named, least=1, most=2**31 - 1)
+            known = self._table.get(pid)
+            if pid in self._apart or (known is not None and known.ended is None):
+                raise ValueError("two commands with one pid")
+        return pid
 
     def _keep(self, process: Process) -> None:
         if self._gone is not None:
             process.close(self._gone)
             raise errors.UnavailableError(self._gone)
+        known = self._table.pop(process.pid, None)
+        if known is not None:  # it has ended, and its pid is another one's now
+            self._let_go(known)
         self._table[process.pid] = process
         early = self._early.pop(process.pid, None)
         if early is not None:
@@ -192,6 +209,9 @@ class Processes:
     def _forget(self, process: Process) -> None:
         if self._table.get(process.pid) is process:
             del self._table[process.pid]
+            self._let_go(process)
+
+    def _let_go(self, process: Process) -> None:
         process.events.cut_off("the process has ended")
         # What it left running may still write: its pipes are read until they close.
         self._lingering = [one for one in (*self._lingering, process) if one.has_output]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from local.sandboxes import errors
 from local.sandboxes.agent.watching import LOST
-from local.sandboxes.agent_link import AgentLink
+from local.sandboxes.agent_link import AgentLink, number
 from local.sandboxes.broadcast import Broadcast
 from local.sandboxes.files import Entry, unpack_entry
 
@@ -64,7 +64,11 @@ class Watches:
             "1" if wanted.recursive else "",
             "1" if wanted.with_entries else "",
         )
-        watch = Watch(int(answer.fields[0]))
+        with self._link.reading():
+            (named,) = answer.fields
+            watch = Watch(number(named))
+            if watch.number in self._by_number:
+                raise ValueError("two watchers with one number")
         self._by_number[watch.number] = watch
         return watch
 
@@ -100,9 +104,9 @@ class Watches:
             raise errors.NotFoundError(f"watcher with id {name} not found")
         return self._polled[name]
 
-    def hear(self, number: int, fields: list[bytes]) -> None:
+    def hear(self, named: int, fields: list[bytes]) -> None:
         """The agent's word of a change; raises ValueError when it is none."""
-        watch = self._by_number.get(number)
+        watch = self._by_number.get(named)
         if watch is None:
             return
         kind, path, entry = fields
