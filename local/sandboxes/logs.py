@@ -23,9 +23,13 @@ _TAG_CHARACTERS = 128
 # Cutting a flood of short lines into entries would cost the engine more than passing it on.
 _LINES_A_CHUNK = 100
 
+_NAMED = r"[\w-]{0,64}(?:passw(?:or)?d|passphrase|secret|token|credential|(?:api|access|private)[_-]?key)"
+_VALUE = r"(?:\"[^\"]*\"?|'[^']*'?|[^\s'\"\\&;|]+)"
 _CREDENTIALS = (
     (re.compile(r"(://)[^/\s'\"@]+@"), r"\1***@"),
-    (re.compile(r"(?i)\b((?:password|passwd|secret|token|api_?key)=)[^\s'\"\\&;]+"), r"\1***"),
+    (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]+"), r"\1***"),
+    (re.compile(rf"(?i)({_NAMED}[\w-]{{0,64}}['\"]?\s?[=:]\s?){_VALUE}"), r"\1***"),
+    (re.compile(rf"(?i)(--{_NAMED}\s+){_VALUE}"), r"\1***"),
 )
 
 

@@ -52,6 +52,35 @@ def test_variables_passwords_and_terminals_stay_out() -> None:
     assert "https://***@host/x" in whole
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ANTHROPIC_API_KEY=t0psecret run",
+        "export DB_PASSWORD='t0psecret t0psecret'",
+        'AWS_SECRET_ACCESS_KEY="t0psecret" aws s3 ls',
+        "GITHUB_TOKEN=t0psecret gh pr list",
+        "mysql --password t0psecret db",
+        "tool --api-key=t0psecret",
+        "tool --auth-token t0psecret",
+        "curl -H 'Authorization: Bearer t0psecret' http://host",
+        "curl -H 'X-Api-Key: t0psecret' http://host",
+        """curl -d '{"password": "t0psecret"}' http://host""",
+    ],
+)
+def test_what_looks_like_a_password_is_masked(text: str) -> None:
+    log = Log()
+    CommandLog(log, shell(text), 7)
+    (message,) = messages(log)
+    assert "t0psecret" not in message
+    assert "***" in message
+
+
+def test_a_command_that_only_speaks_of_passwords_is_shown_whole() -> None:
+    log = Log()
+    CommandLog(log, shell("grep -r token src && pytest tests/test_password.py"), 7)
+    assert messages(log) == ["started: grep -r token src && pytest tests/test_password.py"]
+
+
 def test_long_lines_and_floods_are_cut_short() -> None:
     log = Log()
     command = CommandLog(log, shell("x" * 50_000), 7)
