@@ -49,6 +49,7 @@ class Files:
         self._link = link
         self._transfers: set[asyncio.Task[object]] = set()
         self._gone: str | None = None
+        self._broken_off: dict[asyncio.Task[object], str] = {}
 
     @contextlib.asynccontextmanager
     async def reading(self, user: str, path: str) -> AsyncIterator[OpenFile]:
@@ -71,9 +72,10 @@ class Files:
 
     @contextlib.contextmanager
     def _transfer(self) -> Iterator[None]:
-        """While a file is open here, the end of the sandbox ends who uses it.
+        """While a file is open here, the end of the sandbox, or a pause, ends who uses it.
 
-        A client that reads or sends no further would keep the sandbox's whole disk alive.
+        A client that reads or sends no further would keep the sandbox's whole disk alive, and what
+        arrives while the files are being put away would be acknowledged and lost.
         """
         task = asyncio.current_task()
         if task is None:
@@ -82,17 +84,24 @@ class Files:
         try:
             yield
         except asyncio.CancelledError:
-            if self._gone is None or task.uncancel() > 0:
+            why = self._broken_off.get(task, self._gone)
+            if why is None or task.uncancel() > 0:
                 raise
-            raise errors.UnavailableError(self._gone) from None
+            raise errors.UnavailableError(why) from None
         finally:
             self._transfers.discard(task)
+            self._broken_off.pop(task, None)
+
+    def cut_off(self, why: str) -> None:
+        """Break off what is being read and written; what begins later is not concerned."""
+        for task in self._transfers - self._broken_off.keys():
+            self._broken_off[task] = why
+            task.cancel()
 
     def close(self, why: str) -> None:
         """The sandbox is gone: break off what is being read and written."""
         self._gone = why
-        for task in self._transfers:
-            task.cancel()
+        self.cut_off(why)
 
     async def stat(self, user: str, path: str) -> Entry:
         """One entry; a symlink is described by its target."""

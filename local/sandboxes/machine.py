@@ -84,7 +84,8 @@ class Machine:
         return used, total
 
     def cut_off(self, why: str) -> None:
-        """End every stream; the commands stay."""
+        """End every stream and every transfer of a file; the commands stay."""
+        self.files.cut_off(why)
         self.processes.cut_off(why)
         self.watches.cut_off(why)
 

@@ -15,6 +15,7 @@ from local.sandboxes.files import Entry, unpack_entry
 
 _KINDS = frozenset(("create", "write", "remove", "rename", "chmod"))
 _KEPT = 10_000  # what a poller has not fetched: older changes than these are lost
+_KEPT_BYTES = 4 * 1024 * 1024  # of one sandbox, by weight
 # What a change weighs in memory while a reader has not taken it, about: bare, and its entry.
 _CHANGE_BYTES, _ENTRY_BYTES = 512, 2048
 
@@ -44,7 +45,7 @@ class Watch:
 
     number: int
     changes: Broadcast[Change] = field(default_factory=lambda: Broadcast(lambda _: None))
-    kept: deque[Change] | None = None
+    kept: deque[tuple[Change, int]] | None = None
 
 
 class Watches:
@@ -54,6 +55,7 @@ class Watches:
         self._link = link
         self._by_number: dict[int, Watch] = {}
         self._polled: dict[str, Watch] = {}
+        self._kept_bytes = 0
 
     async def add(self, wanted: Wanted) -> Watch:
         """Begin to watch; raises InvalidError for a file, NotFoundError for nothing."""
@@ -81,7 +83,7 @@ class Watches:
     async def add_polled(self, wanted: Wanted) -> str:
         """Begin to watch and keep the changes until they are fetched; answers an id."""
         watch = await self.add(wanted)
-        watch.kept = deque(maxlen=_KEPT)
+        watch.kept = deque()
         name = secrets.token_hex(8)
         self._polled[name] = watch
         return name
@@ -89,7 +91,8 @@ class Watches:
     def fetch(self, name: str) -> list[Change]:
         """The changes since the last fetch; raises NotFoundError."""
         kept = self._find(name).kept or deque()
-        changes = list(kept)
+        changes = [change for change, _ in kept]
+        self._kept_bytes -= sum(weight for _, weight in kept)
         kept.clear()
         return changes
 
@@ -97,6 +100,7 @@ class Watches:
         """Stop watching; raises NotFoundError."""
         watch = self._find(name)
         del self._polled[name]
+        self._kept_bytes -= sum(weight for _, weight in watch.kept or ())
         await self.remove(watch)
 
     def _find(self, name: str) -> Watch:
@@ -118,10 +122,16 @@ class Watches:
         change = Change(
             kind.decode(), path.decode("utf-8", "replace"), unpack_entry(entry) if entry else None
         )
-        if watch.kept is not None:
-            watch.kept.append(change)
         weight = _CHANGE_BYTES + len(path) + (_ENTRY_BYTES + len(entry) if entry else 0)
+        if watch.kept is not None:
+            self._keep(watch.kept, change, weight)
         watch.changes.send(change, weight)
+
+    def _keep(self, kept: deque[tuple[Change, int]], change: Change, weight: int) -> None:
+        kept.append((change, weight))
+        self._kept_bytes += weight
+        while kept and (len(kept) > _KEPT or self._kept_bytes > _KEPT_BYTES):
+            self._kept_bytes -= kept.popleft()[1]
 
     def cut_off(self, why: str) -> None:
         """End every stream; what is polled stays."""

@@ -93,7 +93,9 @@ async def test_an_engine_killed_amid_a_hundred_creates_leaves_nothing_behind(
 
     async def create() -> None:
         with contextlib.suppress(Exception):  # the engine goes away under it
-            await AsyncSandbox.create(timeout=300, request_timeout=_PATIENCE, **engine.sdk)
+            await AsyncSandbox.create(
+                timeout=300, request_timeout=_PATIENCE, retries=0, **engine.sdk
+            )
 
     creating = [asyncio.ensure_future(create()) for _ in range(100)]
     await asyncio.to_thread(until, lambda: len(jails_of(engine)) >= 20, _PATIENCE)
