@@ -22,6 +22,7 @@ SERVICES = (
     "sandwright.projects.v1.AccountsService",
 )
 BODIES: dict[str, dict[str, Any]] = {
+    "RunCommand": {"command": "rm -rf ."},
     "StartGeneration": {"prompt": "a page"},
     "UpdateProject": {"name": "stolen"},
 }
@@ -41,7 +42,7 @@ def _routes() -> list[tuple[str, str, str]]:
 
 
 PUBLIC = {"Register", "Login", "Refresh", "Logout", "GetSigningKeys"}
-OWN = {"CreateProject", "ListProjects", "GetMe"}
+OWN = {"CreateProject", "ListProjects", "GetMe", "GetSandboxUsage"}
 FOREIGN = [route for route in _routes() if route[0] not in PUBLIC | OWN]
 
 

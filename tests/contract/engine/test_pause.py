@@ -15,6 +15,7 @@ from e2b import (
     SandboxState,
 )
 
+from kit.testing import eventually
 from tests.contract.engine.conftest import Create
 from tests.fixtures.engine import RunningEngine
 
@@ -34,6 +35,7 @@ async def test_a_paused_sandbox_stands_still_and_goes_on_where_it_was(
     await box.files.write("f", "kept")
     count = "n=0; while true; do n=$((n+1)); echo $n > n; sleep 0.01; done"
     command = await box.commands.run(count, background=True, timeout=0)
+    await eventually(lambda: box.files.exists("n"))
     assert await box.pause()
     assert not await box.is_running()
     assert not await box.pause()

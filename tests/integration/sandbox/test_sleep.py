@@ -12,7 +12,6 @@ from kit.errors import NotFound, QuotaExceeded
 from kit.testing import eventually
 from protos.projects.v1 import projects_pb2
 from protos.sandbox.v1 import sandbox_pb2
-from services.sandbox.model import SITE
 from services.sandbox.vendor import VendorState
 from tests.fixtures.engine import RunningEngine, start_engine
 from tests.fixtures.postgres import DatabaseUrls
@@ -121,10 +120,6 @@ async def test_a_waking_sandbox_is_what_the_store_is_now(
     caller = sandbox_service.as_user(user)
     await caller.upload(project_id, "index.html", b"old")
     await caller.upload(project_id, "same.txt", b"same")
-    live = await sandbox_service.parts.vendor.connect(
-        (await sandbox_service.row(project_id))["vendor_id"]
-    )
-    await live.remove(f"{SITE}/same.txt")
     await caller.pause(project_id)
     await write_files(user.internal, project_id, {"index.html": b"new", "more.txt": b"more"})
     assert await caller.read(project_id, "index.html") == b"new"
