@@ -59,6 +59,12 @@ generations = sa.Table(
     _money("cost_usd"),
     _flag("estimated"),
     _count("turns"),
+    sa.Column("mode", sa.Text, nullable=False, server_default="single"),
+    # What it may cost, and what of it is set aside from the user's budgets while it is under way.
+    _money("max_cost_usd"),
+    _money("reserved_usd"),
+    # The last check, a serialized Check; empty where there was none.
+    sa.Column("check_result", sa.LargeBinary, nullable=False, server_default=""),
     _count("version"),
     _text("failure_reason"),
     _text("failure_message"),
@@ -127,10 +133,22 @@ events = sa.Table(
     _moment("created_at", nullable=False),
 )
 
+attachments = sa.Table(
+    "generation_attachments",
+    metadata,
+    _of_generation(),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("media_type", sa.Text, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
 messages = sa.Table(
     "generation_messages",
     metadata,
     _of_generation(),
+    # Each agent of a team has a conversation of its own; '' where one does everything.
+    sa.Column("agent", sa.Text, primary_key=True, server_default=""),
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("turn", sa.Integer, nullable=False),
     sa.Column("role", sa.Text, nullable=False),
@@ -145,6 +163,7 @@ tool_results = sa.Table(
     metadata,
     _of_generation(),
     sa.Column("operation_id", sa.Text, primary_key=True),
+    _text("agent"),
     sa.Column("tool_use_id", sa.Text, nullable=False),
     sa.Column("tool", sa.Text, nullable=False),
     _text("path"),
@@ -158,6 +177,7 @@ usage = sa.Table(
     "generation_usage",
     metadata,
     sa.Column("generation_id", sa.Text, primary_key=True),
+    sa.Column("agent", sa.Text, primary_key=True, server_default=""),
     sa.Column("turn", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),

@@ -20,6 +20,29 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _GenerationMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GenerationModeEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_GenerationMode.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    GENERATION_MODE_UNSPECIFIED: _GenerationMode.ValueType  # 0
+    """Not set: single."""
+    GENERATION_MODE_SINGLE: _GenerationMode.ValueType  # 1
+    """One agent does everything."""
+    GENERATION_MODE_TEAM: _GenerationMode.ValueType  # 2
+    """One agent plans the site and its shared style, several write its pages at the same time, one reviews and repairs."""
+
+class GenerationMode(_GenerationMode, metaclass=_GenerationModeEnumTypeWrapper):
+    """Who works on a generation."""
+
+GENERATION_MODE_UNSPECIFIED: GenerationMode.ValueType  # 0
+"""Not set: single."""
+GENERATION_MODE_SINGLE: GenerationMode.ValueType  # 1
+"""One agent does everything."""
+GENERATION_MODE_TEAM: GenerationMode.ValueType  # 2
+"""One agent plans the site and its shared style, several write its pages at the same time, one reviews and repairs."""
+
 class _GenerationStatus:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -76,6 +99,10 @@ class Generation(message.Message):
     USAGE_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: builtins.int
+    MODE_FIELD_NUMBER: builtins.int
+    MAX_COST_USD_FIELD_NUMBER: builtins.int
+    ATTACHMENTS_FIELD_NUMBER: builtins.int
+    CHECK_FIELD_NUMBER: builtins.int
     generation_id: builtins.str
     """Stable id, for example "gen-01jd3b0v9kq8w5s3f6m2x7c4ha"."""
     project_id: builtins.str
@@ -96,6 +123,10 @@ class Generation(message.Message):
     """The version that holds its files; 0 until there is one."""
     last_sequence: builtins.int
     """The sequence number of its newest event."""
+    mode: GenerationMode.ValueType
+    """Who works on it."""
+    max_cost_usd: builtins.float
+    """What it may cost, in US dollars. Where that is reached, the work so far is kept as a partial version."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -116,6 +147,14 @@ class Generation(message.Message):
     def failure(self) -> Failure:
         """Why it failed; unset otherwise."""
 
+    @builtins.property
+    def attachments(self) -> containers.RepeatedCompositeFieldContainer[AttachmentInfo]:
+        """What came along with the prompt, without the content."""
+
+    @builtins.property
+    def check(self) -> Check:
+        """What the last check found; unset where none has been made yet."""
+
     def __init__(
         self,
         *,
@@ -134,10 +173,70 @@ class Generation(message.Message):
         usage: Usage | None = ...,
         failure: Failure | None = ...,
         last_sequence: builtins.int = ...,
+        mode: GenerationMode.ValueType = ...,
+        max_cost_usd: builtins.float = ...,
+        attachments: abc.Iterable[AttachmentInfo] | None = ...,
+        check: Check | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "failure", b"failure", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["check", b"check", "created_at", b"created_at", "ended_at", b"ended_at", "failure", b"failure", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "failure", b"failure", "generation_id", b"generation_id", "last_sequence", b"last_sequence", "model", b"model", "preview_url", b"preview_url", "project_id", b"project_id", "prompt", b"prompt", "sandbox_id", b"sandbox_id", "sandbox_url", b"sandbox_url", "started_at", b"started_at", "status", b"status", "usage", b"usage", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attachments", b"attachments", "check", b"check", "created_at", b"created_at", "ended_at", b"ended_at", "failure", b"failure", "generation_id", b"generation_id", "last_sequence", b"last_sequence", "max_cost_usd", b"max_cost_usd", "mode", b"mode", "model", b"model", "preview_url", b"preview_url", "project_id", b"project_id", "prompt", b"prompt", "sandbox_id", b"sandbox_id", "sandbox_url", b"sandbox_url", "started_at", b"started_at", "status", b"status", "usage", b"usage", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Attachment(message.Message):
+    """An image or a file that comes along with a prompt."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """A file name to speak of it by, for example "logo.png", without a folder."""
+    media_type: builtins.str
+    """Its media type: image/png, image/jpeg, image/gif, image/webp, application/pdf, or any text. Empty: by the name."""
+    content: builtins.bytes
+    """The content, 1 byte to 3 MiB. In JSON it is base64."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        media_type: builtins.str = ...,
+        content: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "media_type", b"media_type", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AttachmentInfo(message.Message):
+    """What is told of an attachment."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name."""
+    media_type: builtins.str
+    """Its media type."""
+    size_bytes: builtins.int
+    """Its size in bytes."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        media_type: builtins.str = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["media_type", b"media_type", "name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,6 +318,9 @@ class StartGenerationRequest(message.Message):
     PROMPT_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
+    MODE_FIELD_NUMBER: builtins.int
+    ATTACHMENTS_FIELD_NUMBER: builtins.int
+    MAX_COST_USD_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """For which project."""
     prompt: builtins.str
@@ -229,6 +331,14 @@ class StartGenerationRequest(message.Message):
     """A key of the caller's choice: repeated with the same key the same generation is answered; the same key with another body is ABORTED
     (IDEMPOTENCY_CONFLICT). The Idempotency-Key header sets it.
     """
+    mode: GenerationMode.ValueType
+    """Who works on it; not set: one agent."""
+    max_cost_usd: builtins.float
+    """What it may cost at most, in US dollars; 0 or more than the platform's limit: that limit."""
+    @builtins.property
+    def attachments(self) -> containers.RepeatedCompositeFieldContainer[Attachment]:
+        """Images and files that belong to the prompt: at most 10, together at most 5 MiB."""
+
     def __init__(
         self,
         *,
@@ -236,10 +346,13 @@ class StartGenerationRequest(message.Message):
         prompt: builtins.str = ...,
         model: builtins.str = ...,
         idempotency_key: builtins.str = ...,
+        mode: GenerationMode.ValueType = ...,
+        attachments: abc.Iterable[Attachment] | None = ...,
+        max_cost_usd: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["idempotency_key", b"idempotency_key", "model", b"model", "project_id", b"project_id", "prompt", b"prompt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attachments", b"attachments", "idempotency_key", b"idempotency_key", "max_cost_usd", b"max_cost_usd", "mode", b"mode", "model", b"model", "project_id", b"project_id", "prompt", b"prompt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -402,6 +515,224 @@ class WatchGenerationRequest(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class ListModelsRequest(message.Message):
+    """Asks for the models."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListModelsResponse(message.Message):
+    """The models."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def models(self) -> containers.RepeatedCompositeFieldContainer[Model]:
+        """The models, the platform's default first."""
+
+    def __init__(
+        self,
+        *,
+        models: abc.Iterable[Model] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["models", b"models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Model(message.Message):
+    """A model that answers prompts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: builtins.int
+    MAX_INPUT_TOKENS_FIELD_NUMBER: builtins.int
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: builtins.int
+    PRICE_FIELD_NUMBER: builtins.int
+    DEFAULT_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """The name to ask for it by."""
+    display_name: builtins.str
+    """Its name for people."""
+    max_input_tokens: builtins.int
+    """Tokens that a prompt may have; 0 where the vendor does not say."""
+    max_output_tokens: builtins.int
+    """Tokens that one turn may write; 0 where the vendor does not say."""
+    default: builtins.bool
+    """Whether it answers where neither the prompt nor the project names one."""
+    @builtins.property
+    def price(self) -> ModelPrice:
+        """What it costs; unset where its price is not known: then the cost of its work can't be told, and no cost limit holds."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        display_name: builtins.str = ...,
+        max_input_tokens: builtins.int = ...,
+        max_output_tokens: builtins.int = ...,
+        price: ModelPrice | None = ...,
+        default: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["price", b"price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["default", b"default", "display_name", b"display_name", "max_input_tokens", b"max_input_tokens", "max_output_tokens", b"max_output_tokens", "model", b"model", "price", b"price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ModelPrice(message.Message):
+    """Prices in US dollars for a million tokens."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INPUT_USD_FIELD_NUMBER: builtins.int
+    OUTPUT_USD_FIELD_NUMBER: builtins.int
+    CACHE_READ_USD_FIELD_NUMBER: builtins.int
+    CACHE_WRITE_USD_FIELD_NUMBER: builtins.int
+    LONG_PROMPT_TOKENS_FIELD_NUMBER: builtins.int
+    LONG_PROMPT_FACTOR_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
+    input_usd: builtins.float
+    """Tokens read at full price."""
+    output_usd: builtins.float
+    """Tokens written."""
+    cache_read_usd: builtins.float
+    """Tokens read from the prompt cache."""
+    cache_write_usd: builtins.float
+    """Tokens written to the prompt cache for five minutes."""
+    long_prompt_tokens: builtins.int
+    """From which size of the prompt on, in tokens, everything costs more; 0 where that does not happen."""
+    long_prompt_factor: builtins.float
+    """How many times more."""
+    as_of: builtins.str
+    """The day of the price list, for example "2026-11-20"."""
+    def __init__(
+        self,
+        *,
+        input_usd: builtins.float = ...,
+        output_usd: builtins.float = ...,
+        cache_read_usd: builtins.float = ...,
+        cache_write_usd: builtins.float = ...,
+        long_prompt_tokens: builtins.int = ...,
+        long_prompt_factor: builtins.float = ...,
+        as_of: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "cache_read_usd", b"cache_read_usd", "cache_write_usd", b"cache_write_usd", "input_usd", b"input_usd", "long_prompt_factor", b"long_prompt_factor", "long_prompt_tokens", b"long_prompt_tokens", "output_usd", b"output_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetGenerationUsageRequest(message.Message):
+    """Asks what was used."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GenerationUsage(message.Message):
+    """What a user's generations used. Days and months are those of UTC."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RUNNING_FIELD_NUMBER: builtins.int
+    MAX_RUNNING_FIELD_NUMBER: builtins.int
+    QUEUED_FIELD_NUMBER: builtins.int
+    MAX_QUEUED_FIELD_NUMBER: builtins.int
+    TODAY_FIELD_NUMBER: builtins.int
+    MONTH_FIELD_NUMBER: builtins.int
+    running: builtins.int
+    """Generations that run."""
+    max_running: builtins.int
+    """How many may run at once."""
+    queued: builtins.int
+    """Generations that wait."""
+    max_queued: builtins.int
+    """How many may wait."""
+    @builtins.property
+    def today(self) -> PeriodUsage:
+        """Used today."""
+
+    @builtins.property
+    def month(self) -> PeriodUsage:
+        """Used this month."""
+
+    def __init__(
+        self,
+        *,
+        running: builtins.int = ...,
+        max_running: builtins.int = ...,
+        queued: builtins.int = ...,
+        max_queued: builtins.int = ...,
+        today: PeriodUsage | None = ...,
+        month: PeriodUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["month", b"month", "today", b"today"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["max_queued", b"max_queued", "max_running", b"max_running", "month", b"month", "queued", b"queued", "running", b"running", "today", b"today"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PeriodUsage(message.Message):
+    """What was used in a day or a month."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    USAGE_FIELD_NUMBER: builtins.int
+    RESERVED_USD_FIELD_NUMBER: builtins.int
+    LIMIT_USD_FIELD_NUMBER: builtins.int
+    RESETS_AT_FIELD_NUMBER: builtins.int
+    reserved_usd: builtins.float
+    """US dollars that generations under way have reserved beyond what they have used."""
+    limit_usd: builtins.float
+    """US dollars that may be used."""
+    @builtins.property
+    def usage(self) -> Usage:
+        """Tokens and their price. Turns are all turns of all generations."""
+
+    @builtins.property
+    def resets_at(self) -> timestamp_pb2.Timestamp:
+        """When the count begins anew."""
+
+    def __init__(
+        self,
+        *,
+        usage: Usage | None = ...,
+        reserved_usd: builtins.float = ...,
+        limit_usd: builtins.float = ...,
+        resets_at: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["resets_at", b"resets_at", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["limit_usd", b"limit_usd", "reserved_usd", b"reserved_usd", "resets_at", b"resets_at", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class GenerationEvent(message.Message):
     """One thing that happened in a generation. The last one is succeeded, failed or cancelled."""
 
@@ -421,8 +752,14 @@ class GenerationEvent(message.Message):
     SUCCEEDED_FIELD_NUMBER: builtins.int
     FAILED_FIELD_NUMBER: builtins.int
     CANCELLED_FIELD_NUMBER: builtins.int
+    AGENT_STARTED_FIELD_NUMBER: builtins.int
+    AGENT_FINISHED_FIELD_NUMBER: builtins.int
+    COMMAND_RUN_FIELD_NUMBER: builtins.int
+    AGENT_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Counts 1, 2, 3, … in each generation."""
+    agent: builtins.str
+    """Which agent of a team did it, for example "planner" or "about.html"; empty where one agent does everything."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it happened."""
@@ -475,6 +812,18 @@ class GenerationEvent(message.Message):
     def cancelled(self) -> Cancelled:
         """The last event: it was cancelled."""
 
+    @builtins.property
+    def agent_started(self) -> AgentStarted:
+        """An agent of a team begins its part."""
+
+    @builtins.property
+    def agent_finished(self) -> AgentFinished:
+        """An agent of a team has done its part."""
+
+    @builtins.property
+    def command_run(self) -> CommandRun:
+        """The model ran a command in the sandbox."""
+
     def __init__(
         self,
         *,
@@ -492,14 +841,94 @@ class GenerationEvent(message.Message):
         succeeded: Succeeded | None = ...,
         failed: Failed | None = ...,
         cancelled: Cancelled | None = ...,
+        agent_started: AgentStarted | None = ...,
+        agent_finished: AgentFinished | None = ...,
+        command_run: CommandRun | None = ...,
+        agent: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["cancelled", b"cancelled", "check", b"check", "created_at", b"created_at", "event", b"event", "failed", b"failed", "file_deleted", b"file_deleted", "file_delta", b"file_delta", "file_written", b"file_written", "queued", b"queued", "started", b"started", "succeeded", b"succeeded", "text_delta", b"text_delta", "turn_restarted", b"turn_restarted", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["agent_finished", b"agent_finished", "agent_started", b"agent_started", "cancelled", b"cancelled", "check", b"check", "command_run", b"command_run", "created_at", b"created_at", "event", b"event", "failed", b"failed", "file_deleted", b"file_deleted", "file_delta", b"file_delta", "file_written", b"file_written", "queued", b"queued", "started", b"started", "succeeded", b"succeeded", "text_delta", b"text_delta", "turn_restarted", b"turn_restarted", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cancelled", b"cancelled", "check", b"check", "created_at", b"created_at", "event", b"event", "failed", b"failed", "file_deleted", b"file_deleted", "file_delta", b"file_delta", "file_written", b"file_written", "queued", b"queued", "sequence", b"sequence", "started", b"started", "succeeded", b"succeeded", "text_delta", b"text_delta", "turn_restarted", b"turn_restarted", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["agent", b"agent", "agent_finished", b"agent_finished", "agent_started", b"agent_started", "cancelled", b"cancelled", "check", b"check", "command_run", b"command_run", "created_at", b"created_at", "event", b"event", "failed", b"failed", "file_deleted", b"file_deleted", "file_delta", b"file_delta", "file_written", b"file_written", "queued", b"queued", "sequence", b"sequence", "started", b"started", "succeeded", b"succeeded", "text_delta", b"text_delta", "turn_restarted", b"turn_restarted", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["queued", "started", "text_delta", "file_delta", "file_written", "file_deleted", "check", "turn_restarted", "usage", "succeeded", "failed", "cancelled"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = typing.Literal["queued", "started", "text_delta", "file_delta", "file_written", "file_deleted", "check", "turn_restarted", "usage", "succeeded", "failed", "cancelled", "agent_started", "agent_finished", "command_run"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+@typing.final
+class AgentStarted(message.Message):
+    """An agent of a team begins its part."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ROLE_FIELD_NUMBER: builtins.int
+    TASK_FIELD_NUMBER: builtins.int
+    role: builtins.str
+    """"plan", "page" or "review"."""
+    task: builtins.str
+    """What it is to do, in a few words."""
+    def __init__(
+        self,
+        *,
+        role: builtins.str = ...,
+        task: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["role", b"role", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AgentFinished(message.Message):
+    """An agent of a team has done its part."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SUCCEEDED_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    succeeded: builtins.bool
+    """Whether all of it was done."""
+    summary: builtins.str
+    """What it says about it, or why it could not."""
+    def __init__(
+        self,
+        *,
+        succeeded: builtins.bool = ...,
+        summary: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["succeeded", b"succeeded", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CommandRun(message.Message):
+    """A command that the model ran."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    COMMAND_FIELD_NUMBER: builtins.int
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    command: builtins.str
+    """What was run."""
+    exit_code: builtins.int
+    """How it ended; -1 where it was stopped at its time limit."""
+    output: builtins.str
+    """The end of what it printed, at most 4,096 bytes."""
+    def __init__(
+        self,
+        *,
+        command: builtins.str = ...,
+        exit_code: builtins.int = ...,
+        output: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "exit_code", b"exit_code", "output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class Queued(message.Message):
@@ -509,7 +938,7 @@ class Queued(message.Message):
 
     POSITION_FIELD_NUMBER: builtins.int
     position: builtins.int
-    """Generations of the same project and user before it; 0 when it is next."""
+    """How many of the user's generations come before it; 0 when it is next. Told again when it changes."""
     def __init__(
         self,
         *,
@@ -657,21 +1086,29 @@ class Check(message.Message):
 
     PASSED_FIELD_NUMBER: builtins.int
     FINDINGS_FIELD_NUMBER: builtins.int
+    ROUND_FIELD_NUMBER: builtins.int
+    FINDING_COUNT_FIELD_NUMBER: builtins.int
     passed: builtins.bool
     """Whether nothing was found."""
+    round: builtins.int
+    """Number of the check, from 1: what one finds goes back to the model, and the next looks again."""
+    finding_count: builtins.int
+    """How many findings there were."""
     @builtins.property
     def findings(self) -> containers.RepeatedCompositeFieldContainer[Finding]:
-        """What was found."""
+        """What was found, at most 50."""
 
     def __init__(
         self,
         *,
         passed: builtins.bool = ...,
         findings: abc.Iterable[Finding] | None = ...,
+        round: builtins.int = ...,
+        finding_count: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["findings", b"findings", "passed", b"passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["finding_count", b"finding_count", "findings", b"findings", "passed", b"passed", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -684,22 +1121,26 @@ class Finding(message.Message):
     PATH_FIELD_NUMBER: builtins.int
     RULE_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    LINE_FIELD_NUMBER: builtins.int
     path: builtins.str
     """Which file."""
     rule: builtins.str
     """Stable name of the rule, for example "broken-link"."""
     message: builtins.str
     """A sentence about it."""
+    line: builtins.int
+    """Where in the file, from 1; 0 where that is not known."""
     def __init__(
         self,
         *,
         path: builtins.str = ...,
         rule: builtins.str = ...,
         message: builtins.str = ...,
+        line: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["message", b"message", "path", b"path", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["line", b"line", "message", b"message", "path", b"path", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

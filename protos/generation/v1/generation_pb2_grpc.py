@@ -60,6 +60,16 @@ class GenerationServiceStub:
                 request_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.WatchGenerationRequest.SerializeToString,
                 response_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.GenerationEvent.FromString,
                 _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/sandwright.generation.v1.GenerationService/ListModels',
+                request_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.GetGenerationUsage = channel.unary_unary(
+                '/sandwright.generation.v1.GenerationService/GetGenerationUsage',
+                request_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.GetGenerationUsageRequest.SerializeToString,
+                response_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.GenerationUsage.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer:
@@ -68,7 +78,8 @@ class GenerationServiceServicer:
 
     def StartGeneration(self, request, context):
         """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA), ABORTED (IDEMPOTENCY_CONFLICT).
+        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+        INVALID_ARGUMENT for an attachment that can't be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +114,21 @@ class GenerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListModels(self, request, context):
+        """The models that may be asked for, as the vendor lists them, with their limits and prices. Errors: UNAVAILABLE where the vendor
+        does not answer and no earlier answer is remembered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGenerationUsage(self, request, context):
+        """What the caller's generations have used, what they cost, and the limits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +156,16 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.WatchGeneration,
                     request_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.WatchGenerationRequest.FromString,
                     response_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.GenerationEvent.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsRequest.FromString,
+                    response_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetGenerationUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGenerationUsage,
+                    request_deserializer=protos_dot_generation_dot_v1_dot_generation__pb2.GetGenerationUsageRequest.FromString,
+                    response_serializer=protos_dot_generation_dot_v1_dot_generation__pb2.GenerationUsage.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +304,60 @@ class GenerationService:
             '/sandwright.generation.v1.GenerationService/WatchGeneration',
             protos_dot_generation_dot_v1_dot_generation__pb2.WatchGenerationRequest.SerializeToString,
             protos_dot_generation_dot_v1_dot_generation__pb2.GenerationEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.generation.v1.GenerationService/ListModels',
+            protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsRequest.SerializeToString,
+            protos_dot_generation_dot_v1_dot_generation__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGenerationUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sandwright.generation.v1.GenerationService/GetGenerationUsage',
+            protos_dot_generation_dot_v1_dot_generation__pb2.GetGenerationUsageRequest.SerializeToString,
+            protos_dot_generation_dot_v1_dot_generation__pb2.GenerationUsage.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,8 @@ class GenerationServiceStub:
     def __new__(cls, channel: aio.Channel) -> GenerationServiceAsyncStub: ...
     StartGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA), ABORTED (IDEMPOTENCY_CONFLICT).
+    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+    INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]
     """One generation."""
@@ -47,6 +48,12 @@ class GenerationServiceStub:
     """The generation's events, beginning after a sequence number, until the last one. Sequence numbers count 1, 2, 3, …; to go on after a
     lost connection, ask for what comes after the last one that arrived (over HTTP, Last-Event-ID does that).
     """
+    ListModels: grpc.UnaryUnaryMultiCallable[generation_pb2.ListModelsRequest, generation_pb2.ListModelsResponse]
+    """The models that may be asked for, as the vendor lists them, with their limits and prices. Errors: UNAVAILABLE where the vendor
+    does not answer and no earlier answer is remembered.
+    """
+    GetGenerationUsage: grpc.UnaryUnaryMultiCallable[generation_pb2.GetGenerationUsageRequest, generation_pb2.GenerationUsage]
+    """What the caller's generations have used, what they cost, and the limits."""
 
 @typing.type_check_only
 class GenerationServiceAsyncStub(GenerationServiceStub):
@@ -55,7 +62,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     StartGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]  # type: ignore[assignment]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA), ABORTED (IDEMPOTENCY_CONFLICT).
+    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+    INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]  # type: ignore[assignment]
     """One generation."""
@@ -67,6 +75,12 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     """The generation's events, beginning after a sequence number, until the last one. Sequence numbers count 1, 2, 3, …; to go on after a
     lost connection, ask for what comes after the last one that arrived (over HTTP, Last-Event-ID does that).
     """
+    ListModels: aio.UnaryUnaryMultiCallable[generation_pb2.ListModelsRequest, generation_pb2.ListModelsResponse]  # type: ignore[assignment]
+    """The models that may be asked for, as the vendor lists them, with their limits and prices. Errors: UNAVAILABLE where the vendor
+    does not answer and no earlier answer is remembered.
+    """
+    GetGenerationUsage: aio.UnaryUnaryMultiCallable[generation_pb2.GetGenerationUsageRequest, generation_pb2.GenerationUsage]  # type: ignore[assignment]
+    """What the caller's generations have used, what they cost, and the limits."""
 
 class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
     """Runs generations. Another user's generation answers NOT_FOUND (GENERATION_NOT_FOUND)."""
@@ -78,7 +92,8 @@ class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[generation_pb2.StartGenerationResponse, abc.Awaitable[generation_pb2.StartGenerationResponse]]:
         """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA), ABORTED (IDEMPOTENCY_CONFLICT).
+        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+        INVALID_ARGUMENT for an attachment that can't be read.
         """
 
     @abc_1.abstractmethod
@@ -114,5 +129,23 @@ class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
         """The generation's events, beginning after a sequence number, until the last one. Sequence numbers count 1, 2, 3, …; to go on after a
         lost connection, ask for what comes after the last one that arrived (over HTTP, Last-Event-ID does that).
         """
+
+    @abc_1.abstractmethod
+    def ListModels(
+        self,
+        request: generation_pb2.ListModelsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[generation_pb2.ListModelsResponse, abc.Awaitable[generation_pb2.ListModelsResponse]]:
+        """The models that may be asked for, as the vendor lists them, with their limits and prices. Errors: UNAVAILABLE where the vendor
+        does not answer and no earlier answer is remembered.
+        """
+
+    @abc_1.abstractmethod
+    def GetGenerationUsage(
+        self,
+        request: generation_pb2.GetGenerationUsageRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[generation_pb2.GenerationUsage, abc.Awaitable[generation_pb2.GenerationUsage]]:
+        """What the caller's generations have used, what they cost, and the limits."""
 
 def add_GenerationServiceServicer_to_server(servicer: GenerationServiceServicer, server: typing.Union[grpc.Server, aio.Server]) -> None: ...

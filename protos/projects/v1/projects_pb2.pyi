@@ -89,6 +89,7 @@ class Project(message.Message):
     UPDATED_AT_FIELD_NUMBER: builtins.int
     OWNER_ID_FIELD_NUMBER: builtins.int
     PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Stable id, for example "prj-01jd3b0v9kq8w5s3f6m2x7c4ha"."""
     name: builtins.str
@@ -109,6 +110,8 @@ class Project(message.Message):
     """Who owns it. Never changes."""
     persistent_sandbox: builtins.bool
     """Whether its sandbox is paused at its end instead of closed."""
+    model: builtins.str
+    """Which model answers its prompts where they name none; empty for the platform's default."""
     @builtins.property
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was made."""
@@ -132,10 +135,11 @@ class Project(message.Message):
         updated_at: timestamp_pb2.Timestamp | None = ...,
         owner_id: builtins.str = ...,
         persistent_sandbox: builtins.bool = ...,
+        model: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "description", b"description", "file_count", b"file_count", "head_version", b"head_version", "name", b"name", "owner_id", b"owner_id", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_status", b"sandbox_status", "size_bytes", b"size_bytes", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "description", b"description", "file_count", b"file_count", "head_version", b"head_version", "model", b"model", "name", b"name", "owner_id", b"owner_id", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id", "sandbox_id", b"sandbox_id", "sandbox_status", b"sandbox_status", "size_bytes", b"size_bytes", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,6 +153,7 @@ class CreateProjectRequest(message.Message):
     DESCRIPTION_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of 1 to 100 characters, not blank."""
     description: builtins.str
@@ -159,6 +164,8 @@ class CreateProjectRequest(message.Message):
     """
     persistent_sandbox: builtins.bool
     """Whether its sandbox is paused at its end instead of closed."""
+    model: builtins.str
+    """Which model answers its prompts where they name none; empty for the platform's default."""
     def __init__(
         self,
         *,
@@ -166,10 +173,11 @@ class CreateProjectRequest(message.Message):
         description: builtins.str = ...,
         idempotency_key: builtins.str = ...,
         persistent_sandbox: builtins.bool = ...,
+        model: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "idempotency_key", b"idempotency_key", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "idempotency_key", b"idempotency_key", "model", b"model", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,6 +261,7 @@ class UpdateProjectRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
     PERSISTENT_SANDBOX_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Which one."""
     name: builtins.str
@@ -261,6 +270,8 @@ class UpdateProjectRequest(message.Message):
     """New description, at most 2,000 characters."""
     persistent_sandbox: builtins.bool
     """Whether its sandbox is paused at its end instead of closed."""
+    model: builtins.str
+    """Which model answers its prompts where they name none; empty for the platform's default."""
     def __init__(
         self,
         *,
@@ -268,19 +279,24 @@ class UpdateProjectRequest(message.Message):
         name: builtins.str | None = ...,
         description: builtins.str | None = ...,
         persistent_sandbox: builtins.bool | None = ...,
+        model: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_model", b"_model", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "model", b"model", "name", b"name", "persistent_sandbox", b"persistent_sandbox"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "name", b"name", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_description", b"_description", "_model", b"_model", "_name", b"_name", "_persistent_sandbox", b"_persistent_sandbox", "description", b"description", "model", b"model", "name", b"name", "persistent_sandbox", b"persistent_sandbox", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__description: _TypeAlias = typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__model: _TypeAlias = typing.Literal["model"]  # noqa: Y015
+    _WhichOneofArgType__model: _TypeAlias = typing.Literal["_model", b"_model"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__persistent_sandbox: _TypeAlias = typing.Literal["persistent_sandbox"]  # noqa: Y015
     _WhichOneofArgType__persistent_sandbox: _TypeAlias = typing.Literal["_persistent_sandbox", b"_persistent_sandbox"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__model) -> _WhichOneofReturnType__model | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @typing.overload
@@ -415,6 +431,7 @@ class Version(message.Message):
     SIZE_BYTES_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     HEAD_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Rises by one with each version of the project, from 1."""
     cause: VersionCause.ValueType
@@ -435,6 +452,10 @@ class Version(message.Message):
     def created_at(self) -> timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @builtins.property
+    def receipt(self) -> Receipt:
+        """What it took to make it; unset where no model did."""
+
     def __init__(
         self,
         *,
@@ -447,10 +468,67 @@ class Version(message.Message):
         size_bytes: builtins.int = ...,
         created_at: timestamp_pb2.Timestamp | None = ...,
         head: builtins.bool = ...,
+        receipt: Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["created_at", b"created_at", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cause", b"cause", "created_at", b"created_at", "file_count", b"file_count", "generation_id", b"generation_id", "head", b"head", "number", b"number", "partial", b"partial", "size_bytes", b"size_bytes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cause", b"cause", "created_at", b"created_at", "file_count", b"file_count", "generation_id", b"generation_id", "head", b"head", "number", b"number", "partial", b"partial", "receipt", b"receipt", "size_bytes", b"size_bytes", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Receipt(message.Message):
+    """What a model's work on a version amounted to."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: builtins.int
+    CACHE_READ_TOKENS_FIELD_NUMBER: builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: builtins.int
+    COST_USD_FIELD_NUMBER: builtins.int
+    ESTIMATED_FIELD_NUMBER: builtins.int
+    TURNS_FIELD_NUMBER: builtins.int
+    CHECKED_FIELD_NUMBER: builtins.int
+    FINDING_COUNT_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Which model."""
+    input_tokens: builtins.int
+    """Tokens read at full price."""
+    output_tokens: builtins.int
+    """Tokens written."""
+    cache_read_tokens: builtins.int
+    """Tokens read from the prompt cache."""
+    cache_write_tokens: builtins.int
+    """Tokens written to the prompt cache."""
+    cost_usd: builtins.float
+    """Price of it all, in US dollars."""
+    estimated: builtins.bool
+    """Whether a part is an estimate."""
+    turns: builtins.int
+    """Turns of the model."""
+    checked: builtins.bool
+    """Whether the files were checked."""
+    finding_count: builtins.int
+    """How many findings the last check left."""
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        input_tokens: builtins.int = ...,
+        output_tokens: builtins.int = ...,
+        cache_read_tokens: builtins.int = ...,
+        cache_write_tokens: builtins.int = ...,
+        cost_usd: builtins.float = ...,
+        estimated: builtins.bool = ...,
+        turns: builtins.int = ...,
+        checked: builtins.bool = ...,
+        finding_count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "checked", b"checked", "cost_usd", b"cost_usd", "estimated", b"estimated", "finding_count", b"finding_count", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -660,6 +738,7 @@ class CommitVersionRequest(message.Message):
     TITLE_FIELD_NUMBER: builtins.int
     PARTIAL_FIELD_NUMBER: builtins.int
     KEEP_HEAD_FIELD_NUMBER: builtins.int
+    RECEIPT_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Which project."""
     cause: VersionCause.ValueType
@@ -674,6 +753,10 @@ class CommitVersionRequest(message.Message):
     def origin(self) -> files_pb2.WriteOrigin:
         """Who asks. A generation's commit is made once, and refused with ABORTED (STALE_EPOCH) for a lower epoch than was seen."""
 
+    @builtins.property
+    def receipt(self) -> Receipt:
+        """What it took; only with a generation."""
+
     def __init__(
         self,
         *,
@@ -683,10 +766,11 @@ class CommitVersionRequest(message.Message):
         title: builtins.str = ...,
         partial: builtins.bool = ...,
         keep_head: builtins.bool = ...,
+        receipt: Receipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cause", b"cause", "keep_head", b"keep_head", "origin", b"origin", "partial", b"partial", "project_id", b"project_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cause", b"cause", "keep_head", b"keep_head", "origin", b"origin", "partial", b"partial", "project_id", b"project_id", "receipt", b"receipt", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,7 @@ STATEMENTS = (
     """
     CREATE TABLE generation_usage (
         generation_id text NOT NULL,
+        agent text DEFAULT '' NOT NULL,
         turn integer NOT NULL,
         epoch integer NOT NULL,
         attempt integer NOT NULL,
@@ -29,7 +30,7 @@ STATEMENTS = (
         cost_usd numeric(16, 9) DEFAULT 0 NOT NULL,
         estimated boolean DEFAULT false NOT NULL,
         created_at timestamptz DEFAULT clock_timestamp() NOT NULL,
-        PRIMARY KEY (generation_id, turn, epoch, attempt)
+        PRIMARY KEY (generation_id, agent, turn, epoch, attempt)
     )
     """,
     "CREATE INDEX generation_usage_of_owner ON generation_usage (owner_id, created_at)",
@@ -58,6 +59,10 @@ STATEMENTS = (
         cost_usd numeric(16, 9) DEFAULT 0 NOT NULL,
         estimated boolean DEFAULT false NOT NULL,
         turns integer DEFAULT 0 NOT NULL,
+        mode text DEFAULT 'single' NOT NULL,
+        max_cost_usd numeric(16, 9) DEFAULT 0 NOT NULL,
+        reserved_usd numeric(16, 9) DEFAULT 0 NOT NULL,
+        check_result bytea DEFAULT '' NOT NULL,
         version integer DEFAULT 0 NOT NULL,
         failure_reason text DEFAULT '' NOT NULL,
         failure_message text DEFAULT '' NOT NULL,
@@ -107,15 +112,27 @@ STATEMENTS = (
     )
     """,
     """
+    CREATE TABLE generation_attachments (
+        generation_id text NOT NULL,
+        position integer NOT NULL,
+        name text NOT NULL,
+        media_type text NOT NULL,
+        content bytea NOT NULL,
+        PRIMARY KEY (generation_id, position),
+        FOREIGN KEY (generation_id) REFERENCES generations (generation_id) ON DELETE CASCADE
+    )
+    """,
+    """
     CREATE TABLE generation_messages (
         generation_id text NOT NULL,
+        agent text DEFAULT '' NOT NULL,
         position integer NOT NULL,
         turn integer NOT NULL,
         role text NOT NULL,
         content json NOT NULL,
         stop_reason text DEFAULT '' NOT NULL,
         created_at timestamptz DEFAULT clock_timestamp() NOT NULL,
-        PRIMARY KEY (generation_id, position),
+        PRIMARY KEY (generation_id, agent, position),
         FOREIGN KEY (generation_id) REFERENCES generations (generation_id) ON DELETE CASCADE
     )
     """,
@@ -123,6 +140,7 @@ STATEMENTS = (
     CREATE TABLE generation_tool_results (
         generation_id text NOT NULL,
         operation_id text NOT NULL,
+        agent text DEFAULT '' NOT NULL,
         tool_use_id text NOT NULL,
         tool text NOT NULL,
         path text DEFAULT '' NOT NULL,
