@@ -23,9 +23,10 @@ TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 """The names of the events that come last."""
 
 
-def event_entry(event: Event) -> tuple[str, bytes]:
+def event_entry(event: Event, agent: str = "") -> tuple[str, bytes]:
     """An event as the log keeps it: its name and its message, without sequence and time."""
     message = _event(event)
+    message.agent = agent
     return str(message.WhichOneof("event")), message.SerializeToString()
 
 
@@ -107,10 +108,19 @@ def _event(event: Event) -> pb.GenerationEvent:
         case model.TurnRestarted():
             restarted = pb.TurnRestarted(turn=event.turn, reason=event.reason)
             return pb.GenerationEvent(turn_restarted=restarted)
+        case model.AgentStarted() | model.AgentFinished():
+            return _of_agent(event)
         case model.UsageReport():
             return pb.GenerationEvent(usage=_usage(event.usage))
         case _:
             return _terminal(event)
+
+
+def _of_agent(event: model.AgentStarted | model.AgentFinished) -> pb.GenerationEvent:
+    if isinstance(event, model.AgentStarted):
+        return pb.GenerationEvent(agent_started=pb.AgentStarted(role=event.role, task=event.task))
+    finished = pb.AgentFinished(succeeded=event.succeeded, summary=event.summary)
+    return pb.GenerationEvent(agent_finished=finished)
 
 
 def _terminal(event: model.Terminal) -> pb.GenerationEvent:

@@ -177,6 +177,23 @@ class TurnRestarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentStarted:
+    """An agent of a team begins its part."""
+
+    role: str
+    """``plan``, ``page`` or ``review``."""
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFinished:
+    """An agent of a team has done its part, or could not."""
+
+    succeeded: bool
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReport:
     """What was used so far."""
 
@@ -219,6 +236,8 @@ Event = (
     | FileWritten
     | FileDeleted
     | TurnRestarted
+    | AgentStarted
+    | AgentFinished
     | UsageReport
     | Terminal
 )

@@ -19,6 +19,8 @@ class TurnKey:
     turn: int
     epoch: int
     attempt: int
+    agent: str = ""
+    """Whose turn; empty where one agent does everything."""
 
 
 class Ledger:
@@ -41,6 +43,7 @@ class Ledger:
         }
         row = {
             "generation_id": self._job.generation_id,
+            "agent": key.agent,
             "turn": key.turn,
             "epoch": key.epoch,
             "attempt": key.attempt,

@@ -13,18 +13,22 @@ from services.generation.tables import messages, tool_results
 
 
 class Transcript:
-    """One generation's. Writing is fenced by the same transaction's update of the row."""
+    """One agent's in one generation. Writing is fenced by the same transaction's update of the row."""
 
-    def __init__(self, connection: AsyncConnection, generation_id: str) -> None:
+    def __init__(self, connection: AsyncConnection, generation_id: str, agent: str = "") -> None:
         """On a connection with a transaction."""
         self._connection = connection
         self._generation_id = generation_id
+        self._agent = agent
 
     async def read(self) -> list[Message]:
         """All messages in order."""
         rows = await self._connection.execute(
             sa.select(messages.c.role, messages.c.content, messages.c.stop_reason)
-            .where(messages.c.generation_id == self._generation_id)
+            .where(
+                (messages.c.generation_id == self._generation_id)
+                & (messages.c.agent == self._agent)
+            )
             .order_by(messages.c.position)
         )
         return [Message(*row) for row in rows]
@@ -34,6 +38,7 @@ class Transcript:
         rows = [
             {
                 "generation_id": self._generation_id,
+                "agent": self._agent,
                 "position": position + index,
                 "turn": turn,
                 "role": message.role,
@@ -51,6 +56,7 @@ class Transcript:
         values = {
             "generation_id": self._generation_id,
             "operation_id": operation_id,
+            "agent": self._agent,
             "tool_use_id": call_id,
             "tool": tool,
             "path": path,
@@ -60,7 +66,7 @@ class Transcript:
         await self._connection.execute(insert(tool_results).values(values).on_conflict_do_nothing())
 
     async def files_written(self, tool: str) -> int:
-        """How many different files this tool wrote."""
+        """How many different files this tool wrote, in all agents' hands."""
         query = sa.select(sa.func.count(tool_results.c.path.distinct())).where(
             (tool_results.c.generation_id == self._generation_id)
             & (tool_results.c.tool == tool)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,16 @@ from services.generation.repository import Ledger, TurnKey
 from services.generation.worker.journal import Step
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at a turn, as far as it is known."""
+
+    key: TurnKey
+    tokens: Tokens
+    estimated: bool = True
+    characters: int = 0
+
+
 class Account:
     """One worker's account of one generation. Each change is written by who calls, with ``values`` and ``step``."""
 
@@ -22,73 +33,91 @@ class Account:
         self._job = job
         self._prices = prices
         self._before = job.usage
-        self._current: tuple[TurnKey, Tokens, bool] | None = None
-        self._characters = 0
+        self._open: dict[str, _Attempt] = {}
+        self._promised: dict[str, Decimal] = {}
+        self.sharers = 1
+        """How many agents may be at work at once: what is left to spend is for all of them."""
+        self.restarts = job.restarts
+        """How many turns were cut and asked again."""
 
     @property
     def total(self) -> Usage:
-        """All that was used, the attempt under way included."""
-        if self._current is None:
-            return self._before
-        _, tokens, estimated = self._current
-        return _sum(self._before, tokens, *self._priced(tokens, estimated))
+        """All that was used, the attempts under way included."""
+        total = self._before
+        for attempt in self._open.values():
+            total = self._sum(total, attempt)
+        return total
 
     @property
-    def open(self) -> bool:
-        """Whether an attempt is under way whose end nobody told us."""
-        return self._current is not None
+    def under_way(self) -> Collection[str]:
+        """The agents with an attempt whose end nobody told us."""
+        return list(self._open)
 
     @property
     def values(self) -> dict[str, Any]:
         """The row's columns."""
         return asdict(self.total)
 
+    def open(self, agent: str) -> bool:
+        """Whether an attempt of this agent is under way."""
+        return agent in self._open
+
     def begin(self, key: TurnKey, tokens: Tokens) -> Step:
         """An attempt begins; until its end is known it is an estimate."""
-        self._current, self._characters = (key, tokens, True), 0
-        return self._entry()
+        self._open[key.agent] = attempt = _Attempt(key, tokens)
+        return self._entry(attempt)
 
-    def heard(self, characters: int) -> None:
+    def heard(self, agent: str, characters: int) -> None:
         """The model said so much more."""
-        self._characters += characters
+        if attempt := self._open.get(agent):
+            attempt.characters += characters
 
-    def complete(self, tokens: Tokens) -> Step:
+    def complete(self, agent: str, tokens: Tokens) -> Step:
         """The attempt under way is over and made a turn; it used exactly this."""
-        key = self._open_key()
-        self._current = (key, tokens, False)
-        step = self._entry()
-        self._before = replace(self.total, turns=self._before.turns + 1)
-        self._current = None
-        return step
+        attempt = replace(self._closed(agent), tokens=tokens, estimated=False)
+        total = self._sum(self._before, attempt)
+        self._before = replace(total, turns=total.turns + 1)
+        return self._entry(attempt)
 
-    def cut(self) -> Step:
+    def cut(self, agent: str) -> Step:
         """The attempt under way was cut off: what it wrote is estimated by what arrived."""
-        key = self._open_key()
-        assert self._current
-        tokens = self._current[1]
-        written = max(tokens.written, -(-self._characters // CHARACTERS_PER_TOKEN))
-        self._current = (key, replace(tokens, written=written), True)
-        step = self._entry()
-        self._before, self._current = self.total, None
-        return step
+        attempt = self._closed(agent)
+        written = max(attempt.tokens.written, -(-attempt.characters // CHARACTERS_PER_TOKEN))
+        attempt.tokens = replace(attempt.tokens, written=written)
+        self._before = self._sum(self._before, attempt)
+        return self._entry(attempt)
 
-    def affordable(self, limit: Decimal, prompt: Tokens) -> int | None:
-        """Tokens that one more turn may write before ``limit`` dollars are spent; ``None``: any number."""
-        return self._prices.affordable(self._job.model, limit - self.total.cost_usd, prompt)
+    def allow(self, agent: str, limit: Decimal, prompt: Tokens, most: int) -> int:
+        """Tokens that the agent's next turn may write before ``limit`` dollars are spent, at most ``most``.
 
-    def _open_key(self) -> TurnKey:
-        if self._current is None:
-            raise RuntimeError("no attempt is under way")
-        return self._current[0]
+        Their price is set aside until that turn is over, so that agents at work at once never spend the same money.
+        """
+        self._promised.pop(agent, None)
+        left = limit - self.total.cost_usd - sum(self._promised.values())
+        share = left / max(1, self.sharers - len(self._promised))
+        affordable = self._prices.affordable(self._job.model, share, prompt)
+        granted = most if affordable is None else min(most, affordable)
+        price = self._prices.cost(self._job.model, replace(prompt, written=granted))
+        self._promised[agent] = price or Decimal(0)
+        return granted
+
+    def _closed(self, agent: str) -> _Attempt:
+        self._promised.pop(agent, None)
+        try:
+            return self._open.pop(agent)
+        except KeyError:
+            raise RuntimeError("no attempt is under way") from None
+
+    def _sum(self, usage: Usage, attempt: _Attempt) -> Usage:
+        return _sum(usage, attempt.tokens, *self._priced(attempt.tokens, attempt.estimated))
 
     def _priced(self, tokens: Tokens, estimated: bool) -> tuple[Decimal, bool]:
         cost = self._prices.cost(self._job.model, tokens)
         return (Decimal(0), True) if cost is None else (cost, estimated)
 
-    def _entry(self) -> Step:
-        assert self._current
-        key, tokens, estimated = self._current
-        cost, flagged = self._priced(tokens, estimated)
+    def _entry(self, attempt: _Attempt) -> Step:
+        key, tokens = attempt.key, attempt.tokens
+        cost, flagged = self._priced(tokens, attempt.estimated)
 
         async def put(connection: AsyncConnection) -> None:
             await Ledger(connection, self._job).put(key, tokens, cost, estimated=flagged)

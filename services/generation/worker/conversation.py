@@ -10,10 +10,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.errors import NotFound
-from services.generation.agent.calls import TOOLS
-from services.generation.agent.prompt import SYSTEM, opening, shown_files
-from services.generation.language_model import ModelError, TurnRequest
+from services.generation.agent.prompt import opening, shown_files
+from services.generation.language_model import Block, ModelError, TurnRequest
 from services.generation.model import (
+    AgentStarted,
+    Event,
     Failure,
     Job,
     Message,
@@ -25,6 +26,7 @@ from services.generation.prices import CHARACTERS_PER_TOKEN
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.account import Account
 from services.generation.worker.journal import Journal
+from services.generation.worker.part import EVERYTHING, Part
 from services.generation.worker.patience import patiently
 from services.generation.worker.surroundings import Surroundings
 from services.generation.worker.turn import Attempt, Turn
@@ -37,12 +39,20 @@ _GOES_ON = frozenset({"tool_use", "end_turn", "stop_sequence", "pause_turn"})
 
 
 class Conversation:
-    """One job's talk with the model, from where the transcript ends."""
+    """One agent's talk with the model, from where the transcript ends."""
 
     def __init__(
-        self, around: Surroundings, job: Job, journal: Journal, writes: Writes, account: Account
+        self,
+        around: Surroundings,
+        job: Job,
+        journal: Journal,
+        writes: Writes,
+        account: Account,
+        part: Part = EVERYTHING,
     ) -> None:
         """``job`` as it was claimed."""
+        self._part = part
+        self._agent = part.agent
         self._around = around
         self._settings = around.settings
         self._job = job
@@ -50,19 +60,20 @@ class Conversation:
         self._writes = writes
         self._account = account
         self._messages: list[Message] = []
-        self._restarts = job.restarts
         self._read = Tokens()
 
     async def hold(self) -> Failure | None:
         """``None`` where the model has finished; otherwise why it can't go on."""
         self._messages = await self._transcript()
-        if not self._messages:
+        resumed = bool(self._messages)
+        if not resumed:
             await self._begin()
         number = 1 + sum(message.role == "assistant" for message in self._messages)
         if _finished(self._messages):
             return None
-        if self._job.started_at is not None:
-            await self._journal.write(TurnRestarted(number, "worker lost"))
+        if resumed or (self._job.started_at and not self._agent):
+            restarted = TurnRestarted(number, "worker lost")
+            await self._journal.write(restarted, agent=self._agent)
         while number <= self._settings.max_turns:
             stopped = await self._take(number)
             if stopped is not None or _finished(self._messages):
@@ -73,8 +84,8 @@ class Conversation:
 
     async def account_for_cut(self) -> None:
         """Books what an attempt that was stopped by us used, by estimate."""
-        if self._account.open:
-            step = self._account.cut()
+        if self._account.open(self._agent):
+            step = self._account.cut(self._agent)
             await self._journal.write(also=step, **self._account.values)
 
     async def _take(self, number: int) -> Failure | None:
@@ -99,10 +110,10 @@ class Conversation:
         """The turn, asked again while that may help."""
         attempt = knocks = 0
         while True:
-            key = TurnKey(number, self._job.epoch, attempt)
+            key = TurnKey(number, self._job.epoch, attempt, self._agent)
             try:
                 seconds = self._settings.turn_timeout_seconds
-                asked = Attempt(key, self._journal, self._writes, self._account)
+                asked = Attempt(key, self._journal, self._writes, self._account, self._part.reading)
                 return await asked.take(self._around.model, self._request(limit), seconds)
             except ModelError as exc:
                 _log.warning("turn cut", turn=number, reason=exc.reason, begun=exc.begun)
@@ -117,10 +128,10 @@ class Conversation:
     async def _again(self, error: ModelError, number: int, knocks: int) -> Failure | None:
         """Waits, and says in the log that the turn begins again; or says why it does not."""
         failure = Failure(error.reason, error.message)
-        spent = self._restarts >= self._settings.turn_restarts
+        spent = self._account.restarts >= self._settings.turn_restarts
         if not error.retryable or (spent if error.begun else knocks >= self._settings.model_knocks):
             return failure
-        tries = self._restarts if error.begun else knocks - 1
+        tries = self._account.restarts if error.begun else knocks - 1
         pause = min(self._settings.retry_seconds * 2**tries, self._settings.max_retry_seconds)
         if error.retry_after is not None:
             pause = max(pause, error.retry_after)
@@ -129,17 +140,17 @@ class Conversation:
                 error.reason, f"{error.message} It asks to be left alone for {pause:.0f} seconds."
             )
         if error.begun:
-            self._restarts += 1
-            event = TurnRestarted(number, "stream cut")
-            await self._journal.write(event, restarts=self._restarts)
+            self._account.restarts += 1
+            event, restarts = TurnRestarted(number, "stream cut"), self._account.restarts
+            await self._journal.write(event, agent=self._agent, restarts=restarts)
         await asyncio.sleep(pause)
         return None
 
     def _request(self, limit: int) -> TurnRequest:
         return TurnRequest(
             model=self._job.model,
-            system=SYSTEM,
-            tools=TOOLS,
+            system=self._part.system,
+            tools=self._part.tools,
             messages=[{"role": m.role, "content": m.content} for m in self._messages],
             max_tokens=limit,
             user=self._job.owner_id,
@@ -150,11 +161,10 @@ class Conversation:
         known = sum(message.role == "assistant" for message in self._messages)
         prompt = Tokens(cache_read=self._read.prompt + self._read.written)
         if not known or not prompt.cache_read:
-            written = len(SYSTEM) + len(json.dumps([m.content for m in self._messages]))
+            written = len(self._part.system) + len(json.dumps([m.content for m in self._messages]))
             prompt = Tokens(read=written // CHARACTERS_PER_TOKEN)
-        affordable = self._account.affordable(self._settings.max_cost_usd, prompt)
-        most = self._settings.max_tokens
-        return most if affordable is None else min(most, affordable)
+        limit, most = self._settings.max_cost_usd, self._settings.max_tokens
+        return self._account.allow(self._agent, limit, prompt, most)
 
     def _stopped_by(self, turn: Turn, limit: int) -> Failure | None:
         match turn.stop_reason:
@@ -175,12 +185,22 @@ class Conversation:
         message = f"The generation reached its cost limit of {limit} US dollars."
         return Failure("COST_LIMIT", message, keeps_work=True)
 
+    def _transcript_on(self, connection: AsyncConnection) -> Transcript:
+        return Transcript(connection, self._job.generation_id, self._agent)
+
     async def _transcript(self) -> list[Message]:
         async with self._around.database.begin() as connection:
-            return await Transcript(connection, self._job.generation_id).read()
+            return await self._transcript_on(connection).read()
 
     async def _begin(self) -> None:
         """The first message. It is kept, so that a worker who goes on asks with the very same prefix."""
+        part = self._part
+        content = await (part.opening or self._opening)()
+        started = [AgentStarted(part.role, part.task)] if part.agent else []
+        await self._add(0, [Message("user", content)], *started)
+
+    async def _opening(self) -> list[Block]:
+        """The project as it is, and what the user asks for."""
         project, patience = self._job.project_id, self._settings.peer_patience_seconds
         projects = self._around.projects
         files = await patiently(lambda: projects.manifest(project), patience)
@@ -191,30 +211,30 @@ class Conversation:
             if exc.reason != "FILE_NOT_FOUND":
                 raise
             found = {}
-        content = opening(self._job.prompt, files, _texts(found))
-        await self._add(0, [Message("user", content)])
+        return opening(self._job.prompt, files, _texts(found))
 
     async def _record(self, number: int, turn: Turn, added: Sequence[Message]) -> None:
         """The turn's messages, its price and its event, together or not at all."""
-        booked = self._account.complete(turn.tokens)
+        booked = self._account.complete(self._agent, turn.tokens)
         self._read = turn.tokens
 
         async def also(connection: AsyncConnection) -> None:
             await booked(connection)
             if added:
-                transcript = Transcript(connection, self._job.generation_id)
+                transcript = self._transcript_on(connection)
                 await transcript.add(len(self._messages), number, added)
 
         usage = self._account.total
-        await self._journal.write(UsageReport(usage), also=also, **self._account.values)
+        await self._journal.write(
+            UsageReport(usage), also=also, agent=self._agent, **self._account.values
+        )
         self._messages += added
 
-    async def _add(self, turn: int, added: Sequence[Message]) -> None:
+    async def _add(self, turn: int, added: Sequence[Message], *events: Event) -> None:
         async def also(connection: AsyncConnection) -> None:
-            transcript = Transcript(connection, self._job.generation_id)
-            await transcript.add(len(self._messages), turn, added)
+            await self._transcript_on(connection).add(len(self._messages), turn, added)
 
-        await self._journal.write(also=also)
+        await self._journal.write(*events, also=also, agent=self._agent)
         self._messages += added
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,36 +30,47 @@ class Journal:
         self._database = database
         self._id, self._epoch = job.generation_id, job.epoch
         self._batch_seconds = batch_seconds
-        self._gathered: list[Event] = []
+        self._gathered: list[tuple[Event, str]] = []
         self._timer: asyncio.Task[None] | None = None
         self._writing: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._failed: BaseException | None = None
 
-    async def add(self, event: TextDelta | FileDelta) -> None:
+    async def add(self, event: TextDelta | FileDelta, agent: str = "") -> None:
         """Takes a delta. Raises what went wrong with an earlier one."""
         if self._failed:
             raise self._failed
-        if self._gathered and (merged := _merged(self._gathered[-1], event)):
-            self._gathered[-1] = merged
-        else:
-            self._gathered.append(event)
+        self._gather(event, agent)
         if self._timer is None:
             self._timer = self._begun(asyncio.create_task(self._later()))
 
-    async def write(self, *events: Event, also: Step | None = None, **values: Any) -> None:
+    async def write(
+        self, *events: Event, also: Step | None = None, agent: str = "", **values: Any
+    ) -> None:
         """Writes events and columns of the row now, with ``also`` in the same transaction. Raises ``LeaseLost``."""
-        await self._whole(self._write(events, also, values, None))
+        await self._whole(self._write([(event, agent) for event in events], also, values, None))
 
     async def end(self, *events: Event, last: Terminal, **values: Any) -> None:
         """Writes the last event and the state that it leaves. Raises ``LeaseLost``."""
-        await self._whole(self._write(events, None, values, last))
+        everything = [(event, "") for event in (*events, last)]
+        await self._whole(self._write(everything, None, values, last))
 
     async def close(self) -> None:
         """Drops what is still gathered, and waits for what is being written."""
         if self._timer:
             self._timer.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
+
+    def _gather(self, event: TextDelta | FileDelta, agent: str) -> None:
+        """Joins it to the same agent's last delta where it goes on with that: agents of a team take turns quickly."""
+        for index in range(len(self._gathered) - 1, -1, -1):
+            before, whose = self._gathered[index]
+            if whose == agent:
+                if merged := _merged(before, event):
+                    self._gathered[index] = (merged, agent)
+                    return
+                break
+        self._gathered.append((event, agent))
 
     async def _whole(self, writing: Coroutine[Any, Any, None]) -> None:
         """A caller that is cancelled leaves no transaction half done, and no delta behind."""
@@ -74,21 +85,20 @@ class Journal:
         await asyncio.sleep(self._batch_seconds)
         self._timer = None
         try:
-            await self._write((), None, {}, None)
+            await self._write([], None, {}, None)
         except Exception as exc:  # noqa: BLE001 - told to whoever adds next
             self._failed = exc
 
     async def _write(
         self,
-        events: tuple[Event, ...],
+        events: Sequence[tuple[Event, str]],
         also: Step | None,
         values: dict[str, Any],
         last: Terminal | None,
     ) -> None:
         async with self._lock:
             gathered, self._gathered = self._gathered, []
-            everything = [*gathered, *events, *([last] if last else [])]
-            entries = [event_entry(event) for event in everything]
+            entries = [event_entry(*event) for event in (*gathered, *events)]
             async with self._database.begin() as connection:
                 log = Events(connection)
                 if last:

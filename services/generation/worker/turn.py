@@ -26,6 +26,7 @@ from services.generation.model import TextDelta, Tokens
 from services.generation.repository import TurnKey
 from services.generation.worker.account import Account
 from services.generation.worker.journal import Journal
+from services.generation.worker.part import Reading
 from services.generation.worker.writes import Writes
 
 
@@ -43,8 +44,16 @@ class Turn:
 class Attempt:
     """Follows the stream of one attempt."""
 
-    def __init__(self, key: TurnKey, journal: Journal, writes: Writes, account: Account) -> None:
-        """``key`` names the attempt in the ledger and its writes in the sandbox."""
+    def __init__(
+        self,
+        key: TurnKey,
+        journal: Journal,
+        writes: Writes,
+        account: Account,
+        reading: Reading = read_call,
+    ) -> None:
+        """``key`` names the attempt in the ledger and its writes; ``reading`` says what a call asks for."""
+        self._reading = reading
         self._key = key
         self._journal = journal
         self._writes = writes
@@ -65,7 +74,7 @@ class Attempt:
                 "MODEL_UNAVAILABLE",
                 "The model took too long.",
                 retryable=True,
-                begun=self._account.open,
+                begun=self._account.open(self._key.agent),
             ) from exc
         return self._turn
 
@@ -75,11 +84,11 @@ class Attempt:
                 step = self._account.begin(self._key, tokens)
                 await self._journal.write(also=step, **self._account.values)
             case Said(text):
-                self._account.heard(len(text))
+                self._account.heard(self._key.agent, len(text))
                 if text:
-                    await self._journal.add(TextDelta(text))
+                    await self._journal.add(TextDelta(text), self._key.agent)
             case Thought(length):
-                self._account.heard(length)
+                self._account.heard(self._key.agent, length)
             case CallOpened(call_id, tool):
                 if tool == WRITE_FILE:
                     self._drafts[call_id] = FileDraft()
@@ -91,18 +100,18 @@ class Attempt:
                 self._turn.stop_reason, self._turn.tokens = stop_reason, tokens
 
     async def _draft(self, call_id: str, json: str) -> None:
-        self._account.heard(len(json))
+        self._account.heard(self._key.agent, len(json))
         draft = self._drafts.get(call_id)
         delta = draft.feed(json) if draft else None
         if delta:
-            await self._journal.add(delta)
+            await self._journal.add(delta, self._key.agent)
 
     def _close(self, block: Block, input_json: str | None) -> None:
         self._writes.check()
         if block.get("type") == "tool_use":
             given, valid = parsed_input(input_json or "")
             block["input"] = given
-            call = read_call(str(block["name"]), given, valid)
+            call = self._reading(str(block["name"]), given, valid)
             self._turn.results.append(self._writes.submit(self._key, str(block["id"]), call))
         # The API refuses an empty text when it is given back.
         if block.get("type") != "text" or block.get("text"):

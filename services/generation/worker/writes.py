@@ -97,7 +97,7 @@ class Writes:
         operation = _operation(self._job, key, call_id)
         async with self._room:
             done = await self._done(call, Origin(self._job.generation_id, key.epoch, operation))
-        await self._tell(operation, call_id, call, done)
+        await self._tell(operation, key.agent, call_id, call, done)
         return tool_result(call_id, done.text, is_error=done.is_error)
 
     async def _done(self, call: Call, origin: Origin) -> _Done:
@@ -124,11 +124,13 @@ class Writes:
             return await self._sandboxes.write(project, origin, call.path, call.content)
         return await self._sandboxes.delete(project, origin, call.path)
 
-    async def _tell(self, operation: str, call_id: str, call: Call, done: _Done) -> None:
+    async def _tell(
+        self, operation: str, agent: str, call_id: str, call: Call, done: _Done
+    ) -> None:
         tool = DELETE_FILE if isinstance(call, DeleteFile) else WRITE_FILE
 
         async def result(connection: AsyncConnection) -> None:
-            transcript = Transcript(connection, self._job.generation_id)
+            transcript = Transcript(connection, self._job.generation_id, agent)
             await transcript.add_result(
                 operation, call_id, tool, done.path, done.text, is_error=done.is_error
             )
@@ -142,10 +144,10 @@ class Writes:
                 "preview_url": done.sandbox.preview_url,
             }
         events = [done.event] if done.event else []
-        await self._journal.write(*events, also=result, **values)
+        await self._journal.write(*events, also=result, agent=agent, **values)
 
 
 def _operation(job: Job, key: TurnKey, call_id: str) -> str:
     """Names a write for repeating it. Not the call's id alone: not every endpoint gives each call an id of its own."""
-    name = f"{job.generation_id}/{key.epoch}/{key.turn}/{key.attempt}/{call_id}"
+    name = f"{job.generation_id}/{key.agent}/{key.epoch}/{key.turn}/{key.attempt}/{call_id}"
     return hashlib.sha256(name.encode()).hexdigest()
