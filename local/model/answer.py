@@ -13,7 +13,7 @@ from local.model import tokens
 from local.model.model import Conversation, OutputBlock, Reply, Text, Thinking, ToolUse, Usage
 from local.model.signatures import Prefix
 
-StopReason = Literal["end_turn", "tool_use", "max_tokens", "stop_sequence"]
+StopReason = Literal["end_turn", "tool_use", "max_tokens", "stop_sequence", "refusal", "pause_turn"]
 _ALPHABET = string.ascii_letters + string.digits
 
 

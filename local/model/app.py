@@ -1,5 +1,7 @@
 """The composition root: from settings to an ASGI application."""
 
+import contextlib
+
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -7,7 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from local.model import errors, http
+from local.model import errors, faults, http
+from local.model.faults import Cut, Faults
 from local.model.http import Api
 from local.model.ledger import Ledger
 from local.model.pace import Pace
@@ -23,13 +26,15 @@ def build(settings: Settings) -> ASGIApp:
     """The server's application."""
     key = settings.api_key.get_secret_value() if settings.api_key else None
     pace = Pace(settings.tokens_per_second, settings.first_token_delay_ms / 1000)
-    api = Api(Composer(PromptCache()), Ledger(), pace, settings.max_body_bytes, key)
+    wrong = Faults(faults.rules(settings.faults), settings.fault_seed)
+    api = Api(Composer(PromptCache()), Ledger(), pace, wrong, settings.max_body_bytes, key)
     inner = Starlette(
         routes=api.routes(),
         exception_handlers={
             errors.ApiError: _on_api_error,
             HTTPException: _on_http_exception,
             ClientDisconnect: _on_disconnect,
+            Cut: _on_cut,
             Exception: _on_unknown,
         },
     )
@@ -58,7 +63,9 @@ class RequestId:
                 ]
             await send(message)
 
-        await self._inner(scope, receive, named)
+        # A cut answer is left unfinished: the server then closes the connection.
+        with contextlib.suppress(Cut):
+            await self._inner(scope, receive, named)
 
 
 def _on_api_error(request: Request, error: Exception) -> Response:
@@ -78,6 +85,10 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _on_disconnect(_request: Request, _error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _on_cut(_request: Request, error: Exception) -> Response:
+    raise error
 
 
 def _on_unknown(request: Request, error: Exception) -> Response:

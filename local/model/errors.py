@@ -50,6 +50,33 @@ class RequestTooLarge(ApiError):
     type = "request_too_large"
 
 
+class RateLimited(ApiError):
+    """Too many requests; only ever on request."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
+class Unavailable(ApiError):
+    """The service is away; only ever on request."""
+
+    status = 503
+
+
+class TimedOut(ApiError):
+    """The service took too long; only ever on request."""
+
+    status = 504
+    type = "timeout_error"
+
+
+class Overloaded(ApiError):
+    """The service has too much to do; only ever on request."""
+
+    status = 529
+    type = "overloaded_error"
+
+
 def body(error: ApiError, request_id: str) -> dict[str, Any]:
     """The JSON that the API answers for `error`."""
     return {

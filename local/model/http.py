@@ -1,5 +1,6 @@
 """The routes: from HTTP to the use cases and back."""
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from local.model import answer, catalogue, errors, events
+from local.model import answer, catalogue, errors, events, faults
 from local.model.answer import Answer
 from local.model.errors import AuthenticationFailed, InvalidRequest, NotFound, RequestTooLarge
+from local.model.faults import Faults
 from local.model.ledger import Entry, Ledger
 from local.model.pace import Pace
 from local.model.service import Composer
@@ -30,6 +32,7 @@ class Api:
     composer: Composer
     ledger: Ledger
     pace: Pace
+    faults: Faults
     max_body_bytes: int
     api_key: str | None
 
@@ -53,17 +56,19 @@ class Api:
         self._admit(request)
         raw = await self._body(request)
         body = self.composer.read(raw, request.headers["anthropic-version"])
+        fault = self.faults.pick(request.headers.get(faults.HEADER, ""), raw)
+        faults.refuse(fault)
         user = body.metadata.user_id if body.metadata else None
         entry = self.ledger.open(Entry(request.state.request_id, body.model, body.stream, user))
-        made = self.composer.answer(body)
+        made = self.composer.answer(body, fault)
         entry.opened(made)
         log.info("answering", model=body.model, stream=body.stream, tokens=made.output_tokens)
         if body.stream:
             headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
             return StreamingResponse(
-                self._stream(made, entry), media_type="text/event-stream", headers=headers
+                self._stream(made, entry, fault), media_type="text/event-stream", headers=headers
             )
-        return await self._whole(request, made, entry)
+        return await self._whole(request, made, entry, fault)
 
     async def count_tokens(self, request: Request) -> Response:
         """Input tokens of a request that is not made."""
@@ -85,14 +90,30 @@ class Api:
         self._admit(request, versioned=False)
         return _json(self.ledger.report(request.query_params.get("request_id")))
 
-    async def _stream(self, made: Answer, entry: Entry) -> AsyncIterator[bytes]:
-        async for chunk in self.pace.chunks(
-            events.frames(made, self.pace.delta_tokens), entry.said
-        ):
+    async def _stream(self, made: Answer, entry: Entry, fault: str) -> AsyncIterator[bytes]:
+        frames = events.frames(made, self.pace.delta_tokens)
+        broken = fault in faults.STREAMS
+        said = faults.half(frames, made) if broken else frames
+        async for chunk in self.pace.chunks(said, entry.said):
             yield chunk
-        entry.closed(made)
+        if not broken:
+            entry.closed(made)
+        elif fault == "error":
+            error = errors.Overloaded("A fault on request: error")
+            yield events.error_frame(errors.body(error, entry.request_id)).data
+        elif fault == "cut":
+            raise faults.Cut
+        elif fault == "stall":
+            # Ends when the caller hangs up or the server stops: both cancel it.
+            await asyncio.Event().wait()
 
-    async def _whole(self, request: Request, made: Answer, entry: Entry) -> Response:
+    async def _whole(self, request: Request, made: Answer, entry: Entry, fault: str) -> Response:
+        if fault == "error":
+            raise errors.Overloaded("A fault on request: error")
+        if fault in ("cut", "eof"):
+            raise faults.Cut
+        while fault == "stall" and not await request.is_disconnected():  # noqa: ASYNC110  # no event tells it
+            await asyncio.sleep(DISCONNECT_POLL_SECONDS)
         async for _ in self.pace.silence(made.output_tokens, DISCONNECT_POLL_SECONDS):
             if await request.is_disconnected():
                 raise ClientDisconnect

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+# What is said before a pause: a conversation may end with it, as a paused one is sent back.
+PAUSE = "I pause here and go on when the conversation is sent back."
 
 Role = Literal["user", "assistant", "system"]
 
@@ -65,6 +68,7 @@ class Tool:
 
     name: str
     eager: bool = False
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

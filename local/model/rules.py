@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from local.model.errors import InvalidRequest
+from local.model.model import PAUSE
 from local.model.wire import (
     CacheControl,
     CountBody,
@@ -95,11 +96,17 @@ def _uses_tools(message: Message) -> bool:
 def _check_roles(messages: list[Message]) -> None:
     if messages[0].role != "user":
         raise InvalidRequest('messages: first message must use the "user" role')
-    if messages[-1].role == "assistant":
+    if messages[-1].role == "assistant" and not _paused(messages[-1]):
         raise InvalidRequest(
             "This model does not support assistant message prefill. "
             "The conversation must end with a user message."
         )
+
+
+def _paused(message: Message) -> bool:
+    """Whether `message` is one that was paused: it is sent back as it is."""
+    last = message.content[-1] if message.content else None
+    return isinstance(last, TextBlock) and last.text == PAUSE
 
 
 def _check_content(index: int, message: Message) -> None:

@@ -1,7 +1,9 @@
 """Every variable that the model server reads, prefix `LOCAL_MODEL_`."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.model import faults
 
 
 class Settings(BaseSettings):
@@ -26,3 +28,14 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: int = Field(
         default=3, ge=0, le=300, description="time that open streams get after SIGTERM"
     )
+    faults: str = Field(
+        default="",
+        description="failures on request, such as 529:0.1,cut:3 (kinds and counts: local/model/README.md)",
+    )
+    fault_seed: int = Field(default=0, description="decides which requests a rate of faults meets")
+
+    @field_validator("faults")
+    @classmethod
+    def _known_faults(cls, value: str) -> str:
+        faults.rules(value)
+        return value
