@@ -25,7 +25,10 @@ def conversation(body: wire.CountBody) -> Conversation:
             Turn(role, tuple(_block(block) for message in messages for block in message.content))
             for role, messages in groupby(body.messages, key=lambda message: message.role)
         ),
-        tools=tuple(Tool(tool.name, bool(tool.eager_input_streaming)) for tool in offered),
+        tools=tuple(
+            Tool(tool.name, bool(tool.eager_input_streaming), tool.input_schema or {})
+            for tool in offered
+        ),
         system="\n".join(block.text for block in body.system),
         parallel_tools=choice is None or not choice.disable_parallel_tool_use,
         thinks=body.thinking is None or body.thinking.type == "adaptive",

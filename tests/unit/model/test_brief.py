@@ -1,7 +1,7 @@
 """What is read out of a prompt."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.model.composer import brief
@@ -94,6 +94,8 @@ def test_the_colour_and_the_scheme(prompt: str, color: str, scheme: str) -> None
     assert (found.color, found.scheme) == (color, scheme)
 
 
+# The first prompt of a kind reads its templates: no deadline.
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_prompt_makes_a_brief_that_survives_its_memo_and_a_site(prompt: str) -> None:
     found = brief.parse(prompt)

@@ -20,6 +20,7 @@ class Talk:
         self.failing = {path.replace("__", "."): times for path, times in failing.items()}
         self.files: dict[str, str] = {}
         self.replies: list[Reply] = []
+        self.broken_link = False
 
     def run(self, limit: int = 40) -> Reply:
         """Answer until the composer ends its turn."""
@@ -30,7 +31,7 @@ class Talk:
         raise AssertionError("the composer does not come to an end")
 
     def step(self) -> Reply:
-        reply = respond(self.conversation())
+        reply = respond(self.conversation(), broken_link=self.broken_link)
         self.replies.append(reply)
         named = tuple(
             ToolUse(block.name, block.input, f"toolu_{len(self.turns)}_{index}")
@@ -59,9 +60,22 @@ class Talk:
             self.files[path] = str(call.input["content"])
         elif call.name == "delete_file":
             del self.files[path]
+        elif call.input["command"] == "view":
+            lines = self.files[path].removesuffix("\n").split("\n")
+            return ToolResult(call.id, "\n".join(f"{n}\t{line}" for n, line in enumerate(lines, 1)))
         else:
-            return ToolResult(call.id, self.files[path])
+            old, new = str(call.input["old_str"]), str(call.input["new_str"])
+            assert self.files[path].count(old) == 1
+            self.files[path] = self.files[path].replace(old, new)
         return ToolResult(call.id, "written")
+
+
+def commands(reply: Reply) -> set[str]:
+    return {
+        str(block.input.get("command", block.name))
+        for block in reply.blocks
+        if isinstance(block, ToolUse)
+    }
 
 
 def calls(reply: Reply) -> list[str]:
@@ -199,3 +213,51 @@ def test_without_a_tool_to_write_it_says_what_it_would_make() -> None:
     reply = respond(Conversation((Turn("user", (Text(PROMPT),)),)))
     assert "write_file" in words(reply)
     assert calls(reply) == []
+
+
+def test_a_small_change_goes_through_the_editor_and_keeps_edits_by_hand() -> None:
+    first = Talk(PROMPT)
+    first.run()
+    files = dict(first.files)
+    files["index.html"] = files["index.html"].replace("<h1>", "<h1>My ")
+    talk = Talk(f"{shown(files, 'css/theme.css', 'index.html')}\nremove the story", *WRITE, EDITOR)
+    talk.files = dict(files)
+    reply = talk.step()
+    assert commands(reply) == {"str_replace"}
+    talk.run()
+    assert "<h1>My " in talk.files["index.html"]
+    assert 'id="story"' not in talk.files["index.html"]
+
+
+def test_a_file_that_was_never_seen_is_looked_at_before_it_is_changed() -> None:
+    first = Talk(PROMPT)
+    first.run()
+    talk = Talk(f"{shown(first.files, 'css/theme.css')}\nremove the story", *WRITE, EDITOR)
+    talk.files = dict(first.files)
+    looked = talk.step()
+    assert commands(looked) == {"view"}
+    assert "index.html" in calls(looked)
+    assert commands(talk.step()) == {"str_replace"}
+
+
+REPORT = "The checks found 1 problem in the files:\n\n- index.html:12 (link): leads nowhere\n"
+
+
+def test_a_dead_link_on_purpose_is_repaired_when_it_is_reported() -> None:
+    talk = Talk(PROMPT, *WRITE, EDITOR)
+    talk.broken_link = True
+    talk.run()
+    assert "pages/nowhere.html" in talk.files["index.html"]
+    talk.ask(REPORT)
+    assert calls(talk.step()) == ["index.html"]
+    assert "repaired" in words(talk.run())
+    assert "pages/nowhere.html" not in talk.files["index.html"]
+
+
+def test_a_report_on_what_is_right_changes_nothing() -> None:
+    talk = Talk(PROMPT)
+    talk.run()
+    talk.ask(REPORT)
+    last = talk.run()
+    assert calls(last) == []
+    assert "nothing to repair" in words(last)
