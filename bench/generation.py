@@ -19,8 +19,8 @@ from typing import Any
 
 from anthropic import AsyncAnthropic
 
-from services.generation.agent.calls import TOOLS
 from services.generation.agent.prompt import SYSTEM
+from services.generation.agent.tools import TOOLS
 from tests.fixtures.model import launch
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import all_events, generate, new_project, signed_in

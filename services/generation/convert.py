@@ -95,16 +95,8 @@ def _event(event: Event) -> pb.GenerationEvent:
             return pb.GenerationEvent(started=_started(event))
         case model.TextDelta():
             return pb.GenerationEvent(text_delta=pb.TextDelta(text=event.text))
-        case model.FileDelta():
-            delta = pb.FileDelta(path=event.path, text=event.text, offset=event.offset)
-            return pb.GenerationEvent(file_delta=delta)
-        case model.FileWritten():
-            written = pb.FileWritten(
-                path=event.path, size_bytes=event.size_bytes, sha256=event.sha256
-            )
-            return pb.GenerationEvent(file_written=written)
-        case model.FileDeleted():
-            return pb.GenerationEvent(file_deleted=pb.FileDeleted(path=event.path))
+        case model.FileDelta() | model.FileWritten() | model.FileDeleted() | model.CommandRun():
+            return _done(event)
         case model.TurnRestarted():
             restarted = pb.TurnRestarted(turn=event.turn, reason=event.reason)
             return pb.GenerationEvent(turn_restarted=restarted)
@@ -121,6 +113,27 @@ def _of_agent(event: model.AgentStarted | model.AgentFinished) -> pb.GenerationE
         return pb.GenerationEvent(agent_started=pb.AgentStarted(role=event.role, task=event.task))
     finished = pb.AgentFinished(succeeded=event.succeeded, summary=event.summary)
     return pb.GenerationEvent(agent_finished=finished)
+
+
+def _done(
+    event: model.FileDelta | model.FileWritten | model.FileDeleted | model.CommandRun,
+) -> pb.GenerationEvent:
+    match event:
+        case model.FileDelta():
+            delta = pb.FileDelta(path=event.path, text=event.text, offset=event.offset)
+            return pb.GenerationEvent(file_delta=delta)
+        case model.FileWritten():
+            written = pb.FileWritten(
+                path=event.path, size_bytes=event.size_bytes, sha256=event.sha256
+            )
+            return pb.GenerationEvent(file_written=written)
+        case model.FileDeleted():
+            return pb.GenerationEvent(file_deleted=pb.FileDeleted(path=event.path))
+        case model.CommandRun():
+            ran = pb.CommandRun(
+                command=event.command, exit_code=event.exit_code, output=event.output
+            )
+            return pb.GenerationEvent(command_run=ran)
 
 
 def _terminal(event: model.Terminal) -> pb.GenerationEvent:

@@ -92,6 +92,15 @@ class Sandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What the model saw last of a file."""
+
+    sha256: str
+    shown: bool
+    """Whether it saw the content, not the name alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One generation as its row has it."""
 
@@ -169,6 +178,15 @@ class FileDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandRun:
+    """The model ran a command; ``output`` is the end of what it printed, -1 that it was stopped."""
+
+    command: str
+    exit_code: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnRestarted:
     """The turn under way was lost and begins again."""
 
@@ -235,6 +253,7 @@ Event = (
     | FileDelta
     | FileWritten
     | FileDeleted
+    | CommandRun
     | TurnRestarted
     | AgentStarted
     | AgentFinished

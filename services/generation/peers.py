@@ -45,6 +45,28 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file with its content, or without it where that is larger than was asked for."""
+
+    info: FileInfo
+    content: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended."""
+
+    exit_code: int
+    """-1 where it did not end by itself."""
+    cause: str
+    """``timeout`` or a signal's name; empty where it ended by itself."""
+    output: str
+    """The end of what it printed."""
+    cut: bool
+    """Whether it printed more than that."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectChange:
     """One entry of projects' change log."""
 
@@ -65,6 +87,9 @@ class Projects(Protocol):
     async def contents(self, project_id: str, paths: Sequence[str]) -> dict[str, bytes]:
         """The content of some files."""
 
+    async def file(self, project_id: str, path: str, most_bytes: int) -> StoredFile | None:
+        """One file, its content where it has at most so many bytes; ``None`` where there is none."""
+
     async def commit_edits(self, project_id: str) -> None:
         """Keeps what the user changed since the head as a version, where there is something."""
 
@@ -83,11 +108,35 @@ class Sandboxes(Protocol):
     async def ensure(self, project_id: str, generation_id: str) -> Sandbox:
         """The project's sandbox, made for this generation where there is none."""
 
-    async def write(self, project_id: str, origin: Origin, path: str, content: bytes) -> Written:
-        """Writes a file into the sandbox and the store."""
+    async def write(
+        self,
+        project_id: str,
+        origin: Origin,
+        path: str,
+        content: bytes,
+        expected: str | None = None,
+    ) -> Written:
+        """Writes a file into the sandbox and the store.
 
-    async def delete(self, project_id: str, origin: Origin, path: str) -> Written:
-        """Removes a file from the sandbox and the store."""
+        ``expected`` is the hash that it must have before, empty where it must not exist; ``None``: whatever it is.
+        Raises ``FailedPrecondition`` (FILE_CHANGED) with the hash that it has as metadata ``sha256``.
+        """
+
+    async def delete(
+        self, project_id: str, origin: Origin, path: str, expected: str | None = None
+    ) -> Written:
+        """Removes a file from the sandbox and the store. One that is not there is no error."""
+
+    async def rename(
+        self, project_id: str, origin: Origin, path: str, to_path: str, expected: str
+    ) -> Written:
+        """Gives a file another path, where there must be no file."""
+
+    async def run(self, project_id: str, command: str, seconds: int, most_bytes: int) -> Ran:
+        """Runs a command in the project's folder. When it has ended, what it did to files is in the store.
+
+        Cancelled, it ends the command. Raises ``NotFound`` (SANDBOX_NOT_FOUND) where there is no sandbox.
+        """
 
     async def discard(self, project_id: str, generation_id: str) -> None:
         """Closes the sandbox that this generation made, where it is still the project's."""

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
+from kit.errors import NotFound
 from kit.status import peer_errors
 from protos.files.v1 import files_pb2
 from protos.projects.v1 import projects_pb2 as pb
 from protos.projects.v1 import projects_pb2_grpc
-from services.generation.peers import FileInfo, Origin, ProjectChange, Version
+from services.generation.peers import FileInfo, Origin, ProjectChange, StoredFile, Version
 
 _PAGE = 5_000
 
@@ -58,6 +59,28 @@ class ProjectsPeer:
                 else:
                     parts[path].append(message.chunk)
         return {path: b"".join(chunks) for path, chunks in parts.items()}
+
+    async def file(self, project_id: str, path: str, most_bytes: int) -> StoredFile | None:
+        """See ``Projects``."""
+        call = self._stub.StreamFiles(pb.StreamFilesRequest(project_id=project_id, paths=[path]))
+        info: FileInfo | None = None
+        parts: list[bytes] = []
+        try:
+            with peer_errors():
+                async for message in call:
+                    if not message.HasField("file"):
+                        parts.append(message.chunk)
+                        continue
+                    info = FileInfo(path, message.file.size_bytes, message.file.sha256)
+                    if info.size_bytes > most_bytes:
+                        return StoredFile(info, None)
+        except NotFound as exc:
+            if exc.reason != "FILE_NOT_FOUND":
+                raise
+            return None
+        finally:
+            call.cancel()
+        return StoredFile(info, b"".join(parts)) if info else None
 
     async def commit_edits(self, project_id: str) -> None:
         """See ``Projects``."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import grpc
 
+from kit.errors import Unavailable
 from kit.status import peer_errors
 from protos.files.v1 import files_pb2
 from protos.sandbox.v1 import sandbox_pb2 as pb
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.generation.model import Sandbox
-from services.generation.peers import FileInfo, Origin, Written
+from services.generation.peers import FileInfo, Origin, Ran, Written
 
 _CHUNK = 512 * 1024
 
@@ -30,24 +31,60 @@ class SandboxPeer:
             answer = await self._stub.EnsureSandbox(request)
         return _sandbox(answer.sandbox)
 
-    async def write(self, project_id: str, origin: Origin, path: str, content: bytes) -> Written:
+    async def write(
+        self,
+        project_id: str,
+        origin: Origin,
+        path: str,
+        content: bytes,
+        expected: str | None = None,
+    ) -> Written:
         """See ``Sandboxes``."""
-        steps = [files_pb2.FileOperation(put=files_pb2.FilePut(path=path))]
+        put = files_pb2.FilePut(path=path, expected_sha256=expected)
+        steps = [files_pb2.FileOperation(put=put)]
         steps += [
             files_pb2.FileOperation(chunk=content[start : start + _CHUNK])
             for start in range(0, len(content), _CHUNK)
         ]
-        answer = await self._apply(project_id, origin, steps)
-        entry = next(file for file in answer.result.files if file.path == path)
-        return Written(
-            _sandbox(answer.sandbox), FileInfo(entry.path, entry.size_bytes, entry.sha256)
-        )
+        return _written(await self._apply(project_id, origin, steps), path)
 
-    async def delete(self, project_id: str, origin: Origin, path: str) -> Written:
+    async def delete(
+        self, project_id: str, origin: Origin, path: str, expected: str | None = None
+    ) -> Written:
         """See ``Sandboxes``."""
-        step = files_pb2.FileOperation(delete=files_pb2.FileDelete(path=path))
+        gone = files_pb2.FileDelete(path=path, expected_sha256=expected)
+        step = files_pb2.FileOperation(delete=gone)
         answer = await self._apply(project_id, origin, [step])
         return Written(_sandbox(answer.sandbox))
+
+    async def rename(
+        self, project_id: str, origin: Origin, path: str, to_path: str, expected: str
+    ) -> Written:
+        """See ``Sandboxes``."""
+        # A rename replaces what is there: putting an empty file first fails where something is.
+        put = files_pb2.FilePut(path=to_path, expected_sha256="")
+        moved = files_pb2.FileRename(from_path=path, to_path=to_path, expected_sha256=expected)
+        steps = [files_pb2.FileOperation(put=put), files_pb2.FileOperation(rename=moved)]
+        return _written(await self._apply(project_id, origin, steps), to_path)
+
+    async def run(self, project_id: str, command: str, seconds: int, most_bytes: int) -> Ran:
+        """See ``Sandboxes``."""
+        request = pb.RunCommandRequest(
+            project_id=project_id, command=command, timeout_seconds=seconds
+        )
+        call = self._stub.RunCommand(request)
+        output = OutputEnd(most_bytes)
+        try:
+            with peer_errors():
+                async for event in call:
+                    output.add(event.stdout.text or event.stderr.text)
+                    if event.HasField("exited"):
+                        ended = event.exited
+                        cut = output.cut or ended.truncated
+                        return Ran(ended.exit_code, ended.cause, output.text, cut)
+        finally:
+            call.cancel()
+        raise Unavailable("the command's end did not arrive")
 
     async def discard(self, project_id: str, generation_id: str) -> None:
         """See ``Sandboxes``."""
@@ -60,6 +97,33 @@ class SandboxPeer:
     ) -> pb.WriteFilesResponse:
         with peer_errors():
             return await self._stub.WriteFiles(_messages(project_id, origin, steps))
+
+
+class OutputEnd:
+    """The last so many bytes of a text that arrives in pieces."""
+
+    def __init__(self, most_bytes: int) -> None:
+        """Empty."""
+        self._most = most_bytes
+        self._end = b""
+        self.cut = False
+
+    def add(self, text: str) -> None:
+        """What comes next."""
+        self._end += text.encode()
+        if len(self._end) > self._most:
+            self.cut = True
+            self._end = self._end[-self._most :]
+
+    @property
+    def text(self) -> str:
+        """Never begins inside of a character."""
+        return self._end.decode(errors="ignore")
+
+
+def _written(answer: pb.WriteFilesResponse, path: str) -> Written:
+    entry = next(file for file in answer.result.files if file.path == path)
+    return Written(_sandbox(answer.sandbox), FileInfo(entry.path, entry.size_bytes, entry.sha256))
 
 
 def _messages(

@@ -58,6 +58,9 @@ class GenerationSettings(ServerSettings):
     context_bytes: int = Field(100_000, ge=0)
     """Bytes of the project's text files that a prompt carries along."""
 
+    command_seconds: int = Field(60, ge=1, le=600)
+    """How long a command that the model runs may take."""
+
     workers: int = Field(8, ge=1)
     """Generations that this process works on at once."""
     max_running_per_user: int = Field(2, ge=1)

@@ -172,6 +172,28 @@ tool_results = sa.Table(
     _moment("created_at", nullable=False),
 )
 
+# What a conversation saw last of each file, as of its transcript: an edit of anything else is refused.
+known_files = sa.Table(
+    "generation_known_files",
+    metadata,
+    _of_generation(),
+    sa.Column("agent", sa.Text, primary_key=True, server_default=""),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, nullable=False),
+    # Whether its content was seen, not its name alone.
+    _flag("shown"),
+)
+
+# What it wrote itself, noted before it is written: that may be written over, also by who goes on after a lost worker.
+own_files = sa.Table(
+    "generation_own_files",
+    metadata,
+    _of_generation(),
+    sa.Column("agent", sa.Text, primary_key=True, server_default=""),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+)
+
 # What was paid for stays known after the generation is gone: no foreign key.
 usage = sa.Table(
     "generation_usage",

@@ -2,8 +2,19 @@
 
 from services.generation.repository.events import Events, LoggedEvent
 from services.generation.repository.jobs import Jobs, NewJob
+from services.generation.repository.known import KnownFiles
 from services.generation.repository.ledger import Ledger, TurnKey
 from services.generation.repository.queue import Queue
 from services.generation.repository.transcript import Transcript
 
-__all__ = ["Events", "Jobs", "Ledger", "LoggedEvent", "NewJob", "Queue", "Transcript", "TurnKey"]
+__all__ = [
+    "Events",
+    "Jobs",
+    "KnownFiles",
+    "Ledger",
+    "LoggedEvent",
+    "NewJob",
+    "Queue",
+    "Transcript",
+    "TurnKey",
+]

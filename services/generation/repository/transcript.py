@@ -64,12 +64,3 @@ class Transcript:
             "is_error": is_error,
         }
         await self._connection.execute(insert(tool_results).values(values).on_conflict_do_nothing())
-
-    async def files_written(self, tool: str) -> int:
-        """How many different files this tool wrote, in all agents' hands."""
-        query = sa.select(sa.func.count(tool_results.c.path.distinct())).where(
-            (tool_results.c.generation_id == self._generation_id)
-            & (tool_results.c.tool == tool)
-            & tool_results.c.is_error.is_(False)
-        )
-        return int((await self._connection.execute(query)).scalar_one())

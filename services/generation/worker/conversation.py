@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from services.generation.model import (
     TurnRestarted,
     UsageReport,
 )
+from services.generation.peers import FileInfo
 from services.generation.prices import CHARACTERS_PER_TOKEN
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.account import Account
@@ -58,6 +60,7 @@ class Conversation:
         self._job = job
         self._journal = journal
         self._writes = writes
+        self._knowledge = writes.knowledge(part.agent)
         self._account = account
         self._messages: list[Message] = []
         self._read = Tokens()
@@ -119,6 +122,7 @@ class Conversation:
                 _log.warning("turn cut", turn=number, reason=exc.reason, begun=exc.begun)
                 await self._writes.settle()
                 await self.account_for_cut()
+                self._knowledge.forget_attempt()
                 knocks += not exc.begun
                 failure = await self._again(exc, number, knocks)
                 if failure:
@@ -190,6 +194,7 @@ class Conversation:
 
     async def _transcript(self) -> list[Message]:
         async with self._around.database.begin() as connection:
+            await self._knowledge.read(connection)
             return await self._transcript_on(connection).read()
 
     async def _begin(self) -> None:
@@ -211,7 +216,18 @@ class Conversation:
             if exc.reason != "FILE_NOT_FOUND":
                 raise
             found = {}
-        return opening(self._job.prompt, files, _texts(found))
+        texts = _texts(found)
+        self._note(files, found, texts)
+        return opening(self._job.prompt, files, texts)
+
+    def _note(
+        self, files: Sequence[FileInfo], found: dict[str, bytes], texts: dict[str, str]
+    ) -> None:
+        """What the first message shows is known by the content that it shows."""
+        self._knowledge.listed(files)
+        for path in texts:
+            sha256 = hashlib.sha256(found[path]).hexdigest()
+            self._knowledge.saw(path, sha256)
 
     async def _record(self, number: int, turn: Turn, added: Sequence[Message]) -> None:
         """The turn's messages, its price and its event, together or not at all."""
@@ -223,6 +239,7 @@ class Conversation:
             if added:
                 transcript = self._transcript_on(connection)
                 await transcript.add(len(self._messages), number, added)
+                await self._knowledge.keep(connection)
 
         usage = self._account.total
         await self._journal.write(
@@ -233,6 +250,7 @@ class Conversation:
     async def _add(self, turn: int, added: Sequence[Message], *events: Event) -> None:
         async def also(connection: AsyncConnection) -> None:
             await self._transcript_on(connection).add(len(self._messages), turn, added)
+            await self._knowledge.keep(connection)
 
         await self._journal.write(*events, also=also, agent=self._agent)
         self._messages += added

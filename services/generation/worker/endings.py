@@ -10,7 +10,6 @@ from typing import Any
 import structlog
 
 from kit.errors import Conflict, NotFound, ServiceError
-from services.generation.agent.calls import WRITE_FILE
 from services.generation.agent.prompt import title_of
 from services.generation.convert import files_told
 from services.generation.model import (
@@ -26,7 +25,7 @@ from services.generation.model import (
     Usage,
 )
 from services.generation.peers import Origin, Version
-from services.generation.repository import Events, Transcript
+from services.generation.repository import Events
 from services.generation.worker.journal import Journal, LeaseLost
 from services.generation.worker.patience import PASSING, patiently
 from services.generation.worker.surroundings import Surroundings
@@ -59,8 +58,8 @@ class Endings:
             await self.fail(NO_FILES, usage)
             return
         async with self._around.database.begin() as connection:
-            transcript = Transcript(connection, self._job.generation_id)
-            count = await transcript.files_written(WRITE_FILE)
+            told = files_told(await Events(connection).of_files(self._job.generation_id))
+        count = sum(1 for sha256 in told.values() if sha256)
         last = Succeeded(version.number, usage, sandbox, count)
         untold = await self._untold(version.number)
         await self._journal.end(*untold, last=last, version=version.number)

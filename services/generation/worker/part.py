@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.generation.agent.calls import TOOLS, Call, read_call
 from services.generation.agent.prompt import SYSTEM
+from services.generation.agent.tools import TOOLS, Call, read_call
 from services.generation.language_model import Block
 
 Reading = Callable[[str, dict[str, Any], bool], Call]

@@ -6,8 +6,8 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from services.generation.agent.calls import WRITE_FILE, parsed_input, read_call
 from services.generation.agent.drafts import FileDraft
+from services.generation.agent.tools import WRITE_FILE, parsed_input, read_call
 from services.generation.language_model import (
     Block,
     BlockClosed,
@@ -111,8 +111,10 @@ class Attempt:
         if block.get("type") == "tool_use":
             given, valid = parsed_input(input_json or "")
             block["input"] = given
-            call = self._reading(str(block["name"]), given, valid)
-            self._turn.results.append(self._writes.submit(self._key, str(block["id"]), call))
+            tool = str(block["name"])
+            call = self._reading(tool, given, valid)
+            task = self._writes.submit(self._key, str(block["id"]), tool, call)
+            self._turn.results.append(task)
         # The API refuses an empty text when it is given back.
         if block.get("type") != "text" or block.get("text"):
             self._turn.content.append(block)

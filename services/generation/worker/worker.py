@@ -50,7 +50,7 @@ class Worker:
         self._job = job
         self._journal = Journal(around.database, job, settings.event_batch_ms / 1000)
         self._account = Account(job, around.prices)
-        self._writes = Writes(job, self._journal, around.sandboxes, settings.peer_patience_seconds)
+        self._writes = Writes(around, job, self._journal)
         self._conversation = Conversation(around, job, self._journal, self._writes, self._account)
         self.lease = Lease(
             around.database,
@@ -183,6 +183,7 @@ class Worker:
         How the generation ends is decided by now: a file's own error is not raised, only what leaves it to another
         worker.
         """
+        self._writes.end_commands()
         try:
             async with asyncio.timeout(seconds):
                 await self._writes.settle()

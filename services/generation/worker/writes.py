@@ -1,65 +1,74 @@
-"""Files on their way into the sandbox and the store, while the model writes the next one."""
+"""Tool calls on their way, while the model says the next one."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.errors import Conflict, FailedPrecondition, Invalid, QuotaExceeded
-from services.generation.agent.calls import (
-    DELETE_FILE,
-    WRITE_FILE,
-    BadCall,
-    Call,
-    DeleteFile,
-    WriteFile,
-    tool_result,
-)
+from kit.errors import Conflict, FailedPrecondition, Invalid, NotFound, QuotaExceeded
+from services.generation.agent.tools import Call, RunCommand, paths_of, tool_result
 from services.generation.language_model import Block
-from services.generation.model import Event, FileDeleted, FileWritten, Job, Sandbox
-from services.generation.peers import Origin, Sandboxes, Written
+from services.generation.model import Job
+from services.generation.peers import Origin
 from services.generation.repository import Transcript, TurnKey
+from services.generation.worker.done import Done, refused
+from services.generation.worker.hands import Hands
 from services.generation.worker.journal import Journal, LeaseLost
-from services.generation.worker.patience import patiently
+from services.generation.worker.knowledge import Knowledge
+from services.generation.worker.surroundings import Surroundings
 
 _AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    text: str
-    path: str = ""
-    is_error: bool = False
-    event: Event | None = None
-    sandbox: Sandbox | None = None
 
 
 class Writes:
     """Runs tool calls: several at once, those of one path in their order. Each is told in the log when it is done."""
 
-    def __init__(self, job: Job, journal: Journal, sandboxes: Sandboxes, patience: float) -> None:
-        """``patience`` in seconds, for a sandbox service that does not answer."""
+    def __init__(self, around: Surroundings, job: Job, journal: Journal) -> None:
+        """``job`` as it was claimed."""
+        self._around = around
         self._job = job
         self._journal = journal
-        self._sandboxes = sandboxes
-        self._patience = patience
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._last: dict[str, asyncio.Task[Block]] = {}
+        self._barrier: asyncio.Task[Block] | None = None
         self._tasks: set[asyncio.Task[Block]] = set()
+        self._commands: set[asyncio.Task[Block]] = set()
+        self._hands: dict[str, Hands] = {}
         self.sandbox = job.sandbox
         """The sandbox that took the last file: one that was lost is replaced on the way."""
 
-    def submit(self, key: TurnKey, call_id: str, call: Call) -> asyncio.Task[Block]:
+    def submit(self, key: TurnKey, call_id: str, tool: str, call: Call) -> asyncio.Task[Block]:
         """Begins with a call; the task's result goes back to the model."""
-        path = "" if isinstance(call, BadCall) else call.path
-        task = asyncio.create_task(self._run(key, call_id, call, self._last.get(path)))
-        if path:
-            self._last[path] = task
+        paths = paths_of(call)
+        before = self._before(paths)
+        task = asyncio.create_task(self._run(key, call_id, tool, call, before))
+        if paths is None:
+            self._barrier, self._last = task, {}
+        else:
+            self._last |= dict.fromkeys(paths, task)
+        if isinstance(call, RunCommand):
+            self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
         self._tasks.add(task)
         return task
+
+    def knowledge(self, agent: str = "") -> Knowledge:
+        """What an agent's conversation knows of the project's files."""
+        return self._hands_of(agent).knowledge
+
+    def end_commands(self) -> None:
+        """Stops commands under way: a generation that is over does not wait for them."""
+        for task in self._commands:
+            task.cancel()
+
+    def _before(self, paths: tuple[str, ...] | None) -> set[asyncio.Task[Block]]:
+        """What a call on these paths has to wait for."""
+        if paths is None:
+            return {task for task in self._tasks if not task.done()}
+        found = {self._last[path] for path in paths if path in self._last}
+        return found | ({self._barrier} if self._barrier else set())
 
     def check(self) -> None:
         """Raises the error of a call that could not be carried out, so that the model is not heard for nothing."""
@@ -90,49 +99,44 @@ class Writes:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(
-        self, key: TurnKey, call_id: str, call: Call, before: asyncio.Task[Block] | None
+        self, key: TurnKey, call_id: str, tool: str, call: Call, before: set[asyncio.Task[Block]]
     ) -> Block:
-        if before is not None:
-            await asyncio.wait([before])
+        if before:
+            await asyncio.wait(before)
         operation = _operation(self._job, key, call_id)
         async with self._room:
-            done = await self._done(call, Origin(self._job.generation_id, key.epoch, operation))
-        await self._tell(operation, key.agent, call_id, call, done)
+            origin = Origin(self._job.generation_id, key.epoch, operation)
+            done = await self._done(self._hands_of(key.agent), call, origin)
+        await self._tell(operation, key.agent, call_id, tool, call, done)
         return tool_result(call_id, done.text, is_error=done.is_error)
 
-    async def _done(self, call: Call, origin: Origin) -> _Done:
-        if isinstance(call, BadCall):
-            return _Done(call.problem, is_error=True)
+    async def _done(self, hands: Hands, call: Call, origin: Origin) -> Done:
         try:
-            written = await patiently(lambda: self._apply(call, origin), self._patience)
+            return await hands.carry_out(call, origin)
         except (Invalid, QuotaExceeded, FailedPrecondition) as exc:
             # The model can mend these: a path that is a folder, a file that is too large.
-            return _Done(f"{exc.message}. Nothing was done.", call.path, is_error=True)
+            return refused(f"{exc.message}.")
+        except NotFound as exc:
+            if exc.reason != "FILE_NOT_FOUND":
+                raise
+            return refused(f"{exc.message}.")
         except Conflict as exc:
             raise LeaseLost from exc
-        if written.file is None:
-            event: Event = FileDeleted(call.path)
-            return _Done(f"Deleted {call.path}.", call.path, False, event, written.sandbox)
-        file = written.file
-        event = FileWritten(file.path, file.size_bytes, file.sha256)
-        text = f"Wrote {file.path} ({file.size_bytes} bytes)."
-        return _Done(text, call.path, False, event, written.sandbox)
 
-    async def _apply(self, call: WriteFile | DeleteFile, origin: Origin) -> Written:
-        project = self._job.project_id
-        if isinstance(call, WriteFile):
-            return await self._sandboxes.write(project, origin, call.path, call.content)
-        return await self._sandboxes.delete(project, origin, call.path)
+    def _hands_of(self, agent: str) -> Hands:
+        if agent not in self._hands:
+            self._hands[agent] = Hands(self._around, self._job, self._journal, agent)
+        return self._hands[agent]
 
     async def _tell(
-        self, operation: str, agent: str, call_id: str, call: Call, done: _Done
+        self, operation: str, agent: str, call_id: str, tool: str, call: Call, done: Done
     ) -> None:
-        tool = DELETE_FILE if isinstance(call, DeleteFile) else WRITE_FILE
+        path = next(iter(paths_of(call) or ()), "")
 
         async def result(connection: AsyncConnection) -> None:
             transcript = Transcript(connection, self._job.generation_id, agent)
             await transcript.add_result(
-                operation, call_id, tool, done.path, done.text, is_error=done.is_error
+                operation, call_id, tool, path, done.text, is_error=done.is_error
             )
 
         values = {}
@@ -143,8 +147,7 @@ class Writes:
                 "sandbox_url": done.sandbox.sandbox_url,
                 "preview_url": done.sandbox.preview_url,
             }
-        events = [done.event] if done.event else []
-        await self._journal.write(*events, also=result, agent=agent, **values)
+        await self._journal.write(*done.events, also=result, agent=agent, **values)
 
 
 def _operation(job: Job, key: TurnKey, call_id: str) -> str:

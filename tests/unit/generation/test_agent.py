@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from services.generation.agent.calls import (
+from services.generation.agent.prompt import opening, shown_files, title_of
+from services.generation.agent.tools import (
     TOOLS,
     BadCall,
     DeleteFile,
@@ -13,7 +14,6 @@ from services.generation.agent.calls import (
     read_call,
     tool_result,
 )
-from services.generation.agent.prompt import opening, shown_files, title_of
 from services.generation.peers import FileInfo
 
 

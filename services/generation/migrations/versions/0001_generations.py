@@ -123,6 +123,27 @@ STATEMENTS = (
     )
     """,
     """
+    CREATE TABLE generation_known_files (
+        generation_id text NOT NULL,
+        agent text DEFAULT '' NOT NULL,
+        path text NOT NULL,
+        sha256 text NOT NULL,
+        shown boolean DEFAULT false NOT NULL,
+        PRIMARY KEY (generation_id, agent, path),
+        FOREIGN KEY (generation_id) REFERENCES generations (generation_id) ON DELETE CASCADE
+    )
+    """,
+    """
+    CREATE TABLE generation_own_files (
+        generation_id text NOT NULL,
+        agent text DEFAULT '' NOT NULL,
+        path text NOT NULL,
+        sha256 text NOT NULL,
+        PRIMARY KEY (generation_id, agent, path, sha256),
+        FOREIGN KEY (generation_id) REFERENCES generations (generation_id) ON DELETE CASCADE
+    )
+    """,
+    """
     CREATE TABLE generation_messages (
         generation_id text NOT NULL,
         agent text DEFAULT '' NOT NULL,
