@@ -146,6 +146,7 @@ def _options(settings: GatewaySettings) -> TranscoderOptions:
         write_deadline=settings.deadlines.write_seconds,
         create_sandbox_deadline=settings.deadlines.create_sandbox_seconds,
         json_limit=settings.max_json_bytes,
+        json_content_limit=settings.max_json_content_bytes,
         upload_limit=settings.max_upload_bytes,
         upload_chunk=settings.upload_chunk_bytes,
         upload_idle=settings.body_idle_seconds,

@@ -60,6 +60,8 @@ class GatewaySettings(BaseSettings):
     """Largest request line and headers together."""
     max_json_bytes: int = Field(MIB, ge=64 * 1024)
     """Largest JSON body."""
+    max_json_content_bytes: int = Field(8 * MIB, ge=64 * 1024)
+    """The same where the request holds files, as base64: 5 MiB of them are 7 MiB then."""
     max_upload_bytes: int = Field(256 * MIB, ge=MIB)
     """Largest body of bytes. The services have limits of their own for what they store."""
     upload_chunk_bytes: int = Field(256 * 1024, ge=1024, le=MIB)

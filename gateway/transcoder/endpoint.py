@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.transcoder.binding import HTTP_BODY, RequestBinder
 from gateway.transcoder.codec import Codec, JsonCodecs
@@ -48,6 +48,8 @@ class Endpoint:
         self.caching = _cache_headers(method, rule)
         self._deadline = default_deadline(method, options)
         self._channel = channel
+        holds_bytes = self.binder.raw_body is None and _holds_bytes(method.request, set())
+        self._body_limit = options.json_content_limit if holds_bytes else options.json_limit
         self._waits = method.descriptor.server_streaming and self.raw_response is None
 
     def __str__(self) -> str:
@@ -68,7 +70,7 @@ class Endpoint:
 
     async def read_request(self, exchange: Exchange, values: list[str]) -> Any:
         """The request message of a call that takes one."""
-        body = await exchange.body(self.options.json_limit)
+        body = await exchange.body(self._body_limit)
         if self.binder.raw_body is not None:
             message = self.binder.bind(values, exchange.query, b"", exchange.header)
             content = http_body(message, self.binder.raw_body)
@@ -158,6 +160,18 @@ def _response_codec(response: Descriptor, rule: HttpRule, codecs: JsonCodecs) ->
             f"response_body: {response.full_name} has no field {rule.response_body!r}"
         )
     return codecs.field(field)
+
+
+def _holds_bytes(message: Descriptor, seen: set[str]) -> bool:
+    """Whether a message has a field of bytes somewhere, which JSON makes a third longer."""
+    if message.full_name in seen:
+        return False
+    seen.add(message.full_name)
+    return any(
+        field.type == FieldDescriptor.TYPE_BYTES
+        or (field.message_type is not None and _holds_bytes(field.message_type, seen))
+        for field in message.fields
+    )
 
 
 def _raw_response(response: Descriptor, rule: HttpRule) -> tuple[str, ...] | None:

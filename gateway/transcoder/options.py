@@ -27,6 +27,7 @@ class TranscoderOptions:
     create_sandbox_deadline: float = 75.0
     longest_deadline: float = 3600.0  # that a client's Grpc-Timeout may ask for
     json_limit: int = 1024 * 1024
+    json_content_limit: int = 8 * 1024 * 1024  # the same where the request's message holds bytes
     upload_limit: int = 256 * 1024 * 1024
     upload_chunk: int = 256 * 1024  # a message of an upload; never above 1 MiB
     upload_idle: float = 30.0  # longest wait for the next bytes of a request body
