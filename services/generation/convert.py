@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.generation.v1 import generation_pb2 as pb
 from services.generation import model
-from services.generation.model import Event, Job, Status
+from services.generation.model import Attachment, Event, Job, Status
 from services.generation.repository import LoggedEvent
 
 _STATUS = {
@@ -66,6 +66,8 @@ def generation(job: Job) -> pb.Generation:
         usage=_usage(job.usage),
         last_sequence=job.last_sequence,
     )
+    for one in job.attachments:
+        message.attachments.add(name=one.name, media_type=one.media_type, size_bytes=one.size_bytes)
     if job.started_at:
         message.started_at.CopyFrom(_time(job.started_at))
     if job.ended_at:
@@ -73,6 +75,11 @@ def generation(job: Job) -> pb.Generation:
     if job.failure and job.status is Status.FAILED:
         message.failure.CopyFrom(_failure(job.failure))
     return message
+
+
+def attachments(request: pb.StartGenerationRequest) -> tuple[Attachment, ...]:
+    """What came along with a prompt."""
+    return tuple(Attachment(one.name, one.media_type, one.content) for one in request.attachments)
 
 
 def start_response(job: Job) -> pb.StartGenerationResponse:

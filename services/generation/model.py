@@ -92,6 +92,24 @@ class Sandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """An image or a file that came along with a prompt."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentInfo:
+    """What is told of one."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the model saw last of a file."""
 
@@ -125,6 +143,7 @@ class Job:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     deleted_at: datetime | None = None
+    attachments: tuple[AttachmentInfo, ...] = ()
 
 
 # What happens in a generation. The names of the classes, in snake case, are the events' names on the wire.

@@ -38,6 +38,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             prompt=request.prompt,
             model=request.model,
             idempotency_key=request.idempotency_key,
+            attachments=convert.attachments(request),
         )
         return convert.start_response(await self._start.start(asked))
 

@@ -1,5 +1,6 @@
 """All SQL of the generation service. Each class works on one connection; who calls begins and ends the transaction."""
 
+from services.generation.repository.attachments import Attachments
 from services.generation.repository.events import Events, LoggedEvent
 from services.generation.repository.jobs import Jobs, NewJob
 from services.generation.repository.known import KnownFiles
@@ -8,6 +9,7 @@ from services.generation.repository.queue import Queue
 from services.generation.repository.transcript import Transcript
 
 __all__ = [
+    "Attachments",
     "Events",
     "Jobs",
     "KnownFiles",

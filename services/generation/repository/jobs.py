@@ -76,6 +76,23 @@ class Jobs:
         rows = await self._connection.execute(query.order_by(*newest).limit(limit))
         return [job_from(row) for row in rows.mappings()]
 
+    async def earlier_prompts(self, job: Job, limit: int) -> list[str]:
+        """What was asked for of the project before and became of it what it is, oldest first."""
+        query = (
+            sa.select(table.c.prompt)
+            .where(
+                (table.c.project_id == job.project_id)
+                & (table.c.owner_id == job.owner_id)
+                & (table.c.created_at < job.created_at)
+                & (table.c.version > 0)
+                & table.c.status.in_((Status.SUCCEEDED, Status.CANCELLED))
+                & _ALIVE
+            )
+            .order_by(table.c.created_at.desc())
+            .limit(limit)
+        )
+        return list((await self._connection.execute(query)).scalars())[::-1]
+
     async def queued(self, owner_id: str) -> int:
         """How many generations of a user wait."""
         return await self._count((table.c.owner_id == owner_id) & (table.c.status == Status.QUEUED))

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from kit.db import Database
 from kit.errors import Invalid, NotFound
 from kit.paging import page_position, page_size, page_token
 from services.generation.convert import event_entry
 from services.generation.model import Cancelled, Job, Status
 from services.generation.peers import Projects
-from services.generation.repository import Events, Jobs
+from services.generation.repository import Attachments, Events, Jobs
 from services.generation.repository.wakeups import notify, orders_for
 
 _PAGE, _LARGEST_PAGE = 50, 200
@@ -28,7 +30,8 @@ class Generations:
     async def get(self, owner_id: str, generation_id: str) -> Job:
         """Raises ``NotFound``."""
         async with self._database.begin() as connection:
-            return _found(await Jobs(connection).get(owner_id, generation_id))
+            found = _found(await Jobs(connection).get(owner_id, generation_id))
+            return await _told(connection, found)
 
     async def page(
         self, owner_id: str, project_id: str, size: int, token: str
@@ -39,7 +42,7 @@ class Generations:
         limit = page_size(size, _PAGE, _LARGEST_PAGE)
         async with self._database.begin() as connection:
             found = await Jobs(connection).page(owner_id, project_id, before, limit + 1)
-        shown = found[:limit]
+            shown = await Attachments(connection).told(found[:limit])
         if len(found) <= limit:
             return shown, ""
         last = shown[-1]
@@ -55,13 +58,18 @@ class Generations:
             elif job.status is Status.RUNNING:
                 await jobs.request_cancel(generation_id)
                 await notify(connection, orders_for(generation_id))
-            return _found(await jobs.get(owner_id, generation_id))
+            return await _told(connection, _found(await jobs.get(owner_id, generation_id)))
 
 
 async def end_queued(events: Events, job: Job) -> None:
     """Cancels a generation that no worker has begun."""
     last = event_entry(Cancelled(0, job.usage))
     await events.end(job.generation_id, job.epoch, Status.CANCELLED, [last])
+
+
+async def _told(connection: AsyncConnection, job: Job) -> Job:
+    (told,) = await Attachments(connection).told([job])
+    return told
 
 
 def _found(job: Job | None) -> Job:

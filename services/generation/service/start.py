@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,10 +13,11 @@ from kit.db import Database
 from kit.errors import Conflict, QuotaExceeded, ServiceError
 from kit.ids import new_id
 from services.generation.convert import event_entry
-from services.generation.model import Failed, Failure, Job, Queued, Status
+from services.generation.model import Attachment, Failed, Failure, Job, Queued, Status
 from services.generation.peers import Projects, Sandboxes
-from services.generation.repository import Events, Jobs, NewJob
+from services.generation.repository import Attachments, Events, Jobs, NewJob
 from services.generation.repository.wakeups import QUEUE, notify
+from services.generation.service.attachments import checked
 
 _log = structlog.get_logger(__name__)
 
@@ -31,13 +32,19 @@ class StartRequest:
     model: str
     """Empty: the platform's default."""
     idempotency_key: str
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def body_hash(self) -> str:
         """Tells whether a repeated key asks for the same."""
         parts = (self.project_id, self.prompt, self.model)
-        framed = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-        return hashlib.sha256(framed).hexdigest()
+        framed = [part.encode() for part in parts]
+        for one in self.attachments:
+            framed += [one.name.encode(), one.media_type.encode(), one.content]
+        digest = hashlib.sha256()
+        for part in framed:
+            digest.update(len(part).to_bytes(4, "big") + part)
+        return digest.hexdigest()
 
 
 class Start:
@@ -64,6 +71,7 @@ class Start:
 
     async def start(self, request: StartRequest) -> Job:
         """The generation, queued, with its sandbox; the same one where the idempotency key is known."""
+        request = replace(request, attachments=checked(request.attachments))
         await self._projects.check(request.project_id)
         async with self._database.begin() as connection:
             job = await self._accepted(connection, request)
@@ -101,6 +109,7 @@ class Start:
             )
         position = queued + await jobs.running_in(request.project_id)
         job = await jobs.add(self._new(request), self._hold_seconds)
+        await Attachments(connection).add(job.generation_id, request.attachments)
         await Events(connection).add_first(job.generation_id, event_entry(Queued(position)))
         return job
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Sequence
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kit.errors import NotFound
-from services.generation.agent.prompt import opening, shown_files
-from services.generation.language_model import Block, ModelError, TurnRequest
+from services.generation.agent.size import characters
+from services.generation.language_model import ModelError, TurnRequest
 from services.generation.model import (
     AgentStarted,
     Event,
@@ -23,13 +20,12 @@ from services.generation.model import (
     TurnRestarted,
     UsageReport,
 )
-from services.generation.peers import FileInfo
 from services.generation.prices import CHARACTERS_PER_TOKEN
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.account import Account
 from services.generation.worker.journal import Journal
+from services.generation.worker.opening import project_opening
 from services.generation.worker.part import EVERYTHING, Part
-from services.generation.worker.patience import patiently
 from services.generation.worker.surroundings import Surroundings
 from services.generation.worker.turn import Attempt, Turn
 from services.generation.worker.writes import Writes
@@ -165,7 +161,7 @@ class Conversation:
         known = sum(message.role == "assistant" for message in self._messages)
         prompt = Tokens(cache_read=self._read.prompt + self._read.written)
         if not known or not prompt.cache_read:
-            written = len(self._part.system) + len(json.dumps([m.content for m in self._messages]))
+            written = len(self._part.system) + characters(m.content for m in self._messages)
             prompt = Tokens(read=written // CHARACTERS_PER_TOKEN)
         limit, most = self._settings.max_cost_usd, self._settings.max_tokens
         return self._account.allow(self._agent, limit, prompt, most)
@@ -200,34 +196,12 @@ class Conversation:
     async def _begin(self) -> None:
         """The first message. It is kept, so that a worker who goes on asks with the very same prefix."""
         part = self._part
-        content = await (part.opening or self._opening)()
+        if part.opening:
+            content = await part.opening()
+        else:
+            content = await project_opening(self._around, self._job, self._knowledge)
         started = [AgentStarted(part.role, part.task)] if part.agent else []
         await self._add(0, [Message("user", content)], *started)
-
-    async def _opening(self) -> list[Block]:
-        """The project as it is, and what the user asks for."""
-        project, patience = self._job.project_id, self._settings.peer_patience_seconds
-        projects = self._around.projects
-        files = await patiently(lambda: projects.manifest(project), patience)
-        paths = shown_files(files, self._settings.context_bytes)
-        try:
-            found = await patiently(lambda: projects.contents(project, paths), patience)
-        except NotFound as exc:
-            if exc.reason != "FILE_NOT_FOUND":
-                raise
-            found = {}
-        texts = _texts(found)
-        self._note(files, found, texts)
-        return opening(self._job.prompt, files, texts)
-
-    def _note(
-        self, files: Sequence[FileInfo], found: dict[str, bytes], texts: dict[str, str]
-    ) -> None:
-        """What the first message shows is known by the content that it shows."""
-        self._knowledge.listed(files)
-        for path in texts:
-            sha256 = hashlib.sha256(found[path]).hexdigest()
-            self._knowledge.saw(path, sha256)
 
     async def _record(self, number: int, turn: Turn, added: Sequence[Message]) -> None:
         """The turn's messages, its price and its event, together or not at all."""
@@ -262,16 +236,3 @@ def _finished(messages: Sequence[Message]) -> bool:
     if last.role != "assistant":
         return False
     return last.stop_reason != "pause_turn" or not last.content
-
-
-def _texts(found: dict[str, bytes]) -> dict[str, str]:
-    """What is text indeed, whatever the file's name says."""
-    texts: dict[str, str] = {}
-    for path, content in found.items():
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            continue
-        if "\x00" not in text:
-            texts[path] = text
-    return texts

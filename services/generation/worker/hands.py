@@ -15,6 +15,7 @@ from services.generation.agent.tools import (
 )
 from services.generation.model import Job
 from services.generation.peers import Origin
+from services.generation.repository import Attachments
 from services.generation.worker.command_tool import CommandTool
 from services.generation.worker.done import Done, refused
 from services.generation.worker.file_tools import FileTools
@@ -30,6 +31,8 @@ class Hands:
         """``job`` as it was claimed; ``agent`` is empty where one does everything."""
         self.knowledge = Knowledge(job.generation_id, journal, agent)
         """What the model knows of the project's files."""
+        self._database = around.database
+        self._generation_id = job.generation_id
         projects, sandboxes = around.projects, around.sandboxes
         patience = around.settings.peer_patience_seconds
         self._files = FileTools(job.project_id, projects, sandboxes, self.knowledge, patience)
@@ -58,7 +61,16 @@ class Hands:
                 return await self._files.rename(call, origin)
             case RunCommand(command):
                 return await self._command.run(command)
-            case UseAttachment():
-                return refused("There are no attachments.")
+            case UseAttachment(path, name):
+                return await self._attachment(path, name, origin)
             case BadCall(problem):
                 return Done(problem, is_error=True)
+
+    async def _attachment(self, path: str, name: str, origin: Origin) -> Done:
+        async with self._database.begin() as connection:
+            attached = await Attachments(connection).of(self._generation_id)
+        content = next((one.content for one in attached if one.name == name), None)
+        if content is None:
+            names = ", ".join(f"'{one.name}'" for one in attached) or "none"
+            return refused(f"name: there is no attachment '{name}'; there are: {names}.")
+        return await self._files.write(path, content, origin)
