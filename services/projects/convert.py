@@ -87,6 +87,7 @@ def project(found: Project) -> projects_pb2.Project:
         updated_at=_time(found.updated_at),
         owner_id=found.owner_id,
         persistent_sandbox=found.persistent_sandbox,
+        model=found.model,
     )
 
 

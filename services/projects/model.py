@@ -84,6 +84,8 @@ class Project:
     updated_at: datetime
     persistent_sandbox: bool
     """Whether its sandbox is paused at its end instead of closed."""
+    model: str
+    """Which model answers its prompts where they name none; empty for the platform's default."""
 
 
 @dataclass(frozen=True, slots=True)

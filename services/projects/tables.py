@@ -83,6 +83,7 @@ projects = Table(
     Column("owner_id", ForeignKey("users.user_id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
+    Column("model", Text, nullable=False, server_default=text("''")),
     Column("head_version", Integer, nullable=False, server_default=text("0")),
     Column("last_version", Integer, nullable=False, server_default=text("0")),
     Column("sandbox_id", Text, nullable=False, server_default=text("''")),

@@ -26,6 +26,7 @@ class ProjectsRepository:
         description: str,
         *,
         persistent_sandbox: bool,
+        model: str,
         idempotency_key: str | None,
         request_sha256: str,
     ) -> Project:
@@ -38,6 +39,7 @@ class ProjectsRepository:
                 name=name,
                 description=description,
                 persistent_sandbox=persistent_sandbox,
+                model=model,
                 idempotency_key=idempotency_key,
                 request_sha256=request_sha256,
             )
@@ -153,4 +155,5 @@ def _project(row: Row[Any]) -> Project:
         created_at=row.created_at,
         updated_at=row.updated_at,
         persistent_sandbox=row.persistent_sandbox,
+        model=row.model,
     )

@@ -57,6 +57,7 @@ class ProjectsServicer(projects_pb2_grpc.ProjectsServiceServicer):
                 request.description,
                 request.idempotency_key,
                 persistent_sandbox=request.persistent_sandbox,
+                model=request.model,
             )
         )
 
@@ -87,6 +88,8 @@ class ProjectsServicer(projects_pb2_grpc.ProjectsServiceServicer):
             changed["description"] = request.description
         if request.HasField("persistent_sandbox"):
             changed["persistent_sandbox"] = request.persistent_sandbox
+        if request.HasField("model"):
+            changed["model"] = request.model
         return convert.project(
             await self._use.projects.update(owner(), request.project_id, changed)
         )

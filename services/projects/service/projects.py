@@ -36,12 +36,14 @@ class Projects:
         idempotency_key: str,
         *,
         persistent_sandbox: bool = False,
+        model: str = "",
     ) -> Project:
         """A new project, or the one that the key made before.
 
         Raises ``Conflict`` for a key that was used with another body, ``QuotaExceeded`` at the limit.
         """
-        request = hashlib.sha256(orjson.dumps([name, description, persistent_sandbox])).hexdigest()
+        asked = [name, description, persistent_sandbox, model]
+        request = hashlib.sha256(orjson.dumps(asked)).hexdigest()
         async with self.database.begin() as connection:
             # One user's projects are made one after another: neither the key nor the limit can be raced.
             if not await AccountsRepository(connection).lock_user(owner_id):
@@ -56,6 +58,7 @@ class Projects:
                 name,
                 description,
                 persistent_sandbox=persistent_sandbox,
+                model=model,
                 idempotency_key=idempotency_key or None,
                 request_sha256=request,
             )
@@ -73,9 +76,9 @@ class Projects:
     async def update(
         self, owner_id: str, project_id: str, changed: dict[str, str | bool]
     ) -> Project:
-        """Changes some, all or none of ``name``, ``description``, ``persistent_sandbox``; tells followers of the last.
+        """Changes some, all or none of ``name``, ``description``, ``persistent_sandbox``, ``model``.
 
-        Raises ``NotFound``.
+        Tells followers of the flag. Raises ``NotFound``.
         """
         async with self.database.begin() as connection:
             before = await owned(connection, owner_id, project_id, lock=True)

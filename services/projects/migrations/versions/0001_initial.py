@@ -42,6 +42,7 @@ STATEMENTS = (
         owner_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
         name text NOT NULL,
         description text NOT NULL,
+        model text NOT NULL DEFAULT '',
         head_version integer NOT NULL DEFAULT 0,
         last_version integer NOT NULL DEFAULT 0,
         sandbox_id text NOT NULL DEFAULT '',
