@@ -7,5 +7,6 @@ compile() {
         --python-version 3.11 --universal "$@"
 }
 compile requirements/run.in -o requirements/run.lock
+compile requirements/clouds.in -c requirements/run.lock -o requirements/clouds.lock
 compile requirements/dev.in -c requirements/run.lock -o requirements/dev.lock
 compile requirements/uv.in -o requirements/uv.lock
