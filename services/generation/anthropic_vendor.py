@@ -11,8 +11,10 @@ from typing import Any, cast
 import anthropic
 import httpx2
 from anthropic import AsyncAnthropic
+from anthropic.types import ModelInfo as VendorModel
 from anthropic.types import RawMessageStreamEvent, TextBlockParam
 
+from services.generation.anthropic_clients import Client
 from services.generation.language_model import (
     Block,
     BlockClosed,
@@ -20,6 +22,7 @@ from services.generation.language_model import (
     CallOpened,
     ModelError,
     ModelEvent,
+    ModelInfo,
     Said,
     Thought,
     TurnClosed,
@@ -28,7 +31,10 @@ from services.generation.language_model import (
 )
 from services.generation.model import Tokens
 
-_CONNECT_SECONDS = 10.0
+# A list is short: who waits for it longer does without.
+_LIST_SECONDS = 5.0
+# How the clouds' own libraries say that there are no credentials, or wrong ones.
+_CLOUD_LIBRARIES = ("botocore", "google.auth")
 _DOOR = (408, 409, 429)
 _OVERLOADED = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
 _FINAL = {
@@ -42,15 +48,11 @@ _FINAL = {
 
 
 class AnthropicModel:
-    """A ``LanguageModel`` over the SDK's client."""
+    """A ``LanguageModel`` over one of the SDK's clients."""
 
-    def __init__(self, *, api_key: str, base_url: str | None, read_timeout_seconds: float) -> None:
-        """``base_url`` of another endpoint that speaks the same protocol; ``None``: the vendor's own."""
-        timeout = httpx2.Timeout(read_timeout_seconds, connect=_CONNECT_SECONDS)
-        # We retry ourselves: the SDK would sleep for as long as a Retry-After says, and cannot tell a job about it.
-        self._client = AsyncAnthropic(
-            api_key=api_key, base_url=base_url, timeout=timeout, max_retries=0
-        )
+    def __init__(self, client: Client) -> None:
+        """``client`` as ``open_client`` opens it."""
+        self._client = client
 
     async def stream(self, request: TurnRequest) -> AsyncGenerator[ModelEvent, None]:
         """The turn's events. Raises ``ModelError``."""
@@ -68,6 +70,10 @@ class AnthropicModel:
         except (ValueError, LookupError, AttributeError, TypeError) as exc:
             # Not the protocol: an event that is no JSON, a delta of a block that was never begun.
             raise _unreadable(reading.begun) from exc
+        except Exception as exc:
+            if not _is_of_credentials(exc):
+                raise
+            raise ModelError(*_FINAL[401], begun=reading.begun) from exc
         if not reading.stopped:
             # The SDK reports a stream that ends too early as a normal end.
             raise ModelError(
@@ -77,9 +83,46 @@ class AnthropicModel:
                 begun=reading.begun,
             )
 
+    async def models(self) -> list[ModelInfo] | None:
+        """See ``ModelList``. The clouds' clients have no list."""
+        if not isinstance(self._client, AsyncAnthropic):
+            return None
+        try:
+            found = self._client.models.list(limit=1_000, timeout=_LIST_SECONDS)
+            return [_info(model) async for model in found if model.lifecycle != "retired"]
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            raise _translated(exc, begun=False) from exc
+        except (ValueError, LookupError, AttributeError, TypeError) as exc:
+            raise _unreadable(False) from exc
+
+    async def model(self, name: str) -> ModelInfo | None:
+        """See ``ModelList``."""
+        if not isinstance(self._client, AsyncAnthropic):
+            return ModelInfo(name)
+        try:
+            found = await self._client.models.retrieve(name, timeout=_LIST_SECONDS)
+            return None if found.lifecycle == "retired" else _info(found)
+        except (anthropic.NotFoundError, anthropic.BadRequestError):
+            return None
+        except (anthropic.AnthropicError, httpx2.HTTPError, httpx2.StreamError) as exc:
+            raise _translated(exc, begun=False) from exc
+        except (ValueError, LookupError, AttributeError, TypeError) as exc:
+            # The SDK refuses a name that would lead elsewhere.
+            raise _unreadable(False) from exc
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+
+def _info(model: VendorModel) -> ModelInfo:
+    return ModelInfo(
+        model.id, model.display_name or "", model.max_input_tokens or 0, model.max_tokens or 0
+    )
+
+
+def _is_of_credentials(error: Exception) -> bool:
+    return type(error) is RuntimeError or type(error).__module__.startswith(_CLOUD_LIBRARIES)
 
 
 def _body(request: TurnRequest) -> dict[str, Any]:

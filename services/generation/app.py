@@ -21,17 +21,21 @@ from kit.db.migrate import prepare as bring_up_to_date
 from kit.server import Application, StartupError
 from kit.settings import DeadlineSettings
 from protos.generation.v1 import generation_pb2_grpc
+from services.generation.anthropic_clients import open_client
 from services.generation.anthropic_vendor import AnthropicModel
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
-from services.generation.prices import price_list
+from services.generation.prices import price_book
 from services.generation.projects_peer import ProjectsPeer
 from services.generation.repository.wakeups import CHANNEL
 from services.generation.rpc import GenerationServicer
 from services.generation.sandbox_peer import SandboxPeer
+from services.generation.service.budget import Budget
 from services.generation.service.changes import Changes
 from services.generation.service.generations import Generations
+from services.generation.service.models import Models
 from services.generation.service.start import Start
+from services.generation.service.usage import OwnUsages
 from services.generation.service.watch import Watch
 from services.generation.settings import GenerationSettings
 from services.generation.worker.pool import Pool
@@ -81,7 +85,7 @@ def build(
         model=model or _model(settings, app),
         projects=projects or ProjectsPeer(projects_channel),
         sandboxes=sandboxes or SandboxPeer(sandbox_channel),
-        prices=price_list(),
+        prices=price_book(),
         settings=settings,
     )
     # What is closed last is named first.
@@ -100,34 +104,41 @@ def _keys(settings: GenerationSettings) -> tuple[ServiceIdentity, Any]:
 
 
 def _model(settings: GenerationSettings, app: Application) -> LanguageModel:
-    key = settings.anthropic_api_key.get_secret_value() if settings.anthropic_api_key else ""
-    if not key and not settings.anthropic_base_url:
-        raise StartupError(
-            "ANTHROPIC_API_KEY: set it, or set ANTHROPIC_BASE_URL to an endpoint that needs none"
-        )
-    model = AnthropicModel(
-        # The SDK insists on a credential, also for an endpoint on this machine.
-        api_key=key or "none",
-        base_url=settings.anthropic_base_url or None,
-        read_timeout_seconds=settings.model_read_timeout_seconds,
-    )
+    try:
+        model = AnthropicModel(open_client(settings))
+    except ValueError as exc:
+        raise StartupError(str(exc)) from exc
     app.resources.push_async_callback(model.close)
     return model
 
 
 def _serve(app: Application, around: Surroundings) -> None:
     settings = around.settings
+    budget = Budget(
+        settings.max_cost_usd,
+        settings.max_cost_usd_per_day,
+        settings.max_cost_usd_per_month,
+        settings.least_cost_usd,
+    )
+    models = Models(
+        around.model, around.prices, default=settings.model, seconds=settings.models_seconds
+    )
     start = Start(
         around.database,
         around.projects,
         around.sandboxes,
-        model=settings.model,
+        models=models,
+        budget=budget,
         max_queued=settings.max_queued_per_user,
         hold_seconds=DeadlineSettings().create_sandbox_seconds + _HOLD_EXTRA_SECONDS,
     )
     watch = Watch(around.database, around.listener, app.stopping, settings.poll_seconds)
     app.resources.push_async_callback(start.close)
-    servicer = GenerationServicer(start, Generations(around.database, around.projects), watch)
+    usages = OwnUsages(
+        around.database, budget, settings.max_running_per_user, settings.max_queued_per_user
+    )
+    generations = Generations(around.database, around.projects)
+    servicer = GenerationServicer(start, generations, watch, models, usages)
     app.services[GENERATION] = partial(
         generation_pb2_grpc.add_GenerationServiceServicer_to_server, servicer
     )

@@ -19,6 +19,8 @@ _STATUS = {
     Status.FAILED: pb.GENERATION_STATUS_FAILED,
     Status.CANCELLED: pb.GENERATION_STATUS_CANCELLED,
 }
+# A month's tokens may be more than the message can say.
+_MOST = 2**31 - 1
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 """The names of the events that come last."""
 
@@ -34,7 +36,7 @@ def logged_event(logged: LoggedEvent) -> pb.GenerationEvent:
     """An event of the log as it goes out."""
     message = pb.GenerationEvent.FromString(logged.payload)
     message.sequence = logged.sequence
-    message.created_at.CopyFrom(_time(logged.created_at))
+    message.created_at.CopyFrom(timestamp(logged.created_at))
     return message
 
 
@@ -61,17 +63,18 @@ def generation(job: Job) -> pb.Generation:
         sandbox_id=job.sandbox.sandbox_id,
         sandbox_url=job.sandbox.sandbox_url,
         preview_url=job.sandbox.preview_url,
-        created_at=_time(job.created_at),
+        created_at=timestamp(job.created_at),
         version=job.version,
-        usage=_usage(job.usage),
+        usage=usage_message(job.usage),
         last_sequence=job.last_sequence,
+        max_cost_usd=float(job.max_cost_usd),
     )
     for one in job.attachments:
         message.attachments.add(name=one.name, media_type=one.media_type, size_bytes=one.size_bytes)
     if job.started_at:
-        message.started_at.CopyFrom(_time(job.started_at))
+        message.started_at.CopyFrom(timestamp(job.started_at))
     if job.ended_at:
-        message.ended_at.CopyFrom(_time(job.ended_at))
+        message.ended_at.CopyFrom(timestamp(job.ended_at))
     if job.failure and job.status is Status.FAILED:
         message.failure.CopyFrom(_failure(job.failure))
     return message
@@ -110,7 +113,7 @@ def _event(event: Event) -> pb.GenerationEvent:
         case model.AgentStarted() | model.AgentFinished():
             return _of_agent(event)
         case model.UsageReport():
-            return pb.GenerationEvent(usage=_usage(event.usage))
+            return pb.GenerationEvent(usage=usage_message(event.usage))
         case _:
             return _terminal(event)
 
@@ -149,7 +152,7 @@ def _terminal(event: model.Terminal) -> pb.GenerationEvent:
             return pb.GenerationEvent(
                 succeeded=pb.Succeeded(
                     version=event.version,
-                    usage=_usage(event.usage),
+                    usage=usage_message(event.usage),
                     preview_url=event.sandbox.preview_url,
                     sandbox_url=event.sandbox.sandbox_url,
                     files_written=event.files_written,
@@ -159,13 +162,13 @@ def _terminal(event: model.Terminal) -> pb.GenerationEvent:
             return pb.GenerationEvent(
                 failed=pb.Failed(
                     failure=_failure(event.failure),
-                    usage=_usage(event.usage),
+                    usage=usage_message(event.usage),
                     partial_version=event.partial_version,
                 )
             )
         case model.Cancelled():
             return pb.GenerationEvent(
-                cancelled=pb.Cancelled(version=event.version, usage=_usage(event.usage))
+                cancelled=pb.Cancelled(version=event.version, usage=usage_message(event.usage))
             )
 
 
@@ -182,19 +185,21 @@ def _failure(failure: model.Failure) -> pb.Failure:
     return pb.Failure(reason=failure.reason, message=failure.message)
 
 
-def _usage(usage: model.Usage) -> pb.Usage:
+def usage_message(usage: model.Usage) -> pb.Usage:
+    """What was used as it goes out."""
     return pb.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+        input_tokens=min(usage.input_tokens, _MOST),
+        output_tokens=min(usage.output_tokens, _MOST),
+        cache_read_tokens=min(usage.cache_read_tokens, _MOST),
+        cache_write_tokens=min(usage.cache_write_tokens, _MOST),
         cost_usd=float(usage.cost_usd),
         estimated=usage.estimated,
         turns=usage.turns,
     )
 
 
-def _time(moment: datetime) -> Timestamp:
+def timestamp(moment: datetime) -> Timestamp:
+    """A moment as it goes out."""
     stamp = Timestamp()
     stamp.FromDatetime(moment)
     return stamp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,7 +98,31 @@ class ModelError(Exception):
         return f"{self.reason}: {self.message}"
 
 
-class LanguageModel(Protocol):
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that the vendor offers."""
+
+    name: str
+    """By which it is asked for."""
+    display_name: str = ""
+    """For people."""
+    max_input_tokens: int = 0
+    """0 where the vendor does not say."""
+    max_output_tokens: int = 0
+    """0 where the vendor does not say."""
+
+
+class ModelList(Protocol):
+    """Something that knows which models there are. Its methods raise ``ModelError``."""
+
+    async def models(self) -> Sequence[ModelInfo] | None:
+        """All that may be asked for; ``None`` where it has no such list."""
+
+    async def model(self, name: str) -> ModelInfo | None:
+        """One by its name, which may be another one than the list has; ``None`` where there is none."""
+
+
+class LanguageModel(ModelList, Protocol):
     """Something that answers turns."""
 
     def stream(self, request: TurnRequest) -> AsyncGenerator[ModelEvent, None]:

@@ -134,6 +134,8 @@ class Job:
     sandbox: Sandbox = field(default_factory=Sandbox)
     usage: Usage = field(default_factory=Usage)
     version: int = 0
+    max_cost_usd: Decimal = Decimal(0)
+    """What it may cost, in US dollars."""
     failure: Failure | None = None
     """While it runs: the failure that was decided on and is being carried out."""
     restarts: int = 0

@@ -78,8 +78,8 @@ class ProjectChange:
 class Projects(Protocol):
     """The projects service. Every method raises errors of ``kit.errors``."""
 
-    async def check(self, project_id: str) -> None:
-        """Raises ``NotFound`` where the caller has no such project."""
+    async def check(self, project_id: str) -> str:
+        """The model that a project names, empty for none. Raises ``NotFound`` where the caller has no such project."""
 
     async def manifest(self, project_id: str, version: int = 0) -> Sequence[FileInfo]:
         """All files of a project by path, as they are now or (not 0) in a version."""

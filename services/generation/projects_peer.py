@@ -24,10 +24,11 @@ class ProjectsPeer:
         """``channel`` as ``kit.channels.open_channel`` opens it."""
         self._stub = projects_pb2_grpc.ProjectsServiceStub(channel)
 
-    async def check(self, project_id: str) -> None:
+    async def check(self, project_id: str) -> str:
         """See ``Projects``."""
         with peer_errors():
-            await self._stub.GetProject(pb.GetProjectRequest(project_id=project_id))
+            found = await self._stub.GetProject(pb.GetProjectRequest(project_id=project_id))
+        return str(found.model)
 
     async def manifest(self, project_id: str, version: int = 0) -> Sequence[FileInfo]:
         """See ``Projects``."""

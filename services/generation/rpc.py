@@ -11,9 +11,12 @@ import grpc
 from kit.context import current_user
 from protos.generation.v1 import generation_pb2 as pb
 from protos.generation.v1 import generation_pb2_grpc
-from services.generation import convert
+from services.generation import convert, convert_offers
+from services.generation.service.budget import dollars
 from services.generation.service.generations import Generations
+from services.generation.service.models import Models
 from services.generation.service.start import Start, StartRequest
+from services.generation.service.usage import OwnUsages
 from services.generation.service.watch import Watch
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -22,8 +25,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
     """One method an RPC."""
 
-    def __init__(self, start: Start, generations: Generations, watch: Watch) -> None:
+    def __init__(
+        self,
+        start: Start,
+        generations: Generations,
+        watch: Watch,
+        models: Models,
+        usages: OwnUsages,
+    ) -> None:
         """The use cases."""
+        self._models = models
+        self._usages = usages
         self._start = start
         self._generations = generations
         self._watch = watch
@@ -39,6 +51,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             model=request.model,
             idempotency_key=request.idempotency_key,
             attachments=convert.attachments(request),
+            max_cost_usd=dollars(request.max_cost_usd),
         )
         return convert.start_response(await self._start.start(asked))
 
@@ -67,6 +80,18 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
         return convert.generation(
             await self._generations.cancel(current_user(), request.generation_id)
         )
+
+    async def ListModels(  # noqa: N802 - gRPC's name
+        self, _request: pb.ListModelsRequest, _: Context
+    ) -> pb.ListModelsResponse:
+        """The models that may be asked for."""
+        return convert_offers.models(await self._models.offered())
+
+    async def GetGenerationUsage(  # noqa: N802 - gRPC's name
+        self, _request: pb.GetGenerationUsageRequest, _: Context
+    ) -> pb.GenerationUsage:
+        """What the caller has used."""
+        return convert_offers.own_usage(await self._usages.of(current_user()))
 
     async def WatchGeneration(  # noqa: N802 - gRPC's name
         self, request: pb.WatchGenerationRequest, context: Context

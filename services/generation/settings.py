@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings import ServerSettings
+
+
+class Vendor(StrEnum):
+    """Who offers the models."""
+
+    ANTHROPIC = "anthropic"
+    """The vendor's own API, or whatever speaks it at ``ANTHROPIC_BASE_URL``."""
+    BEDROCK = "bedrock"
+    VERTEX = "vertex"
 
 
 class GenerationSettings(ServerSettings):
@@ -27,6 +37,13 @@ class GenerationSettings(ServerSettings):
     )
     """Where the sandbox service listens."""
 
+    vendor: Vendor = Vendor.ANTHROPIC
+    """Who offers the models: anthropic, bedrock or vertex. The clouds need ``requirements/clouds.lock`` besides, and
+    find their credentials by their own rules: variables, files, the machine's role."""
+    region: str = ""
+    """The cloud's region, for bedrock and vertex."""
+    cloud_project: str = ""
+    """The Google Cloud project, for vertex; empty: that of the credentials."""
     anthropic_api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "anthropic_api_key")
     )
@@ -42,7 +59,17 @@ class GenerationSettings(ServerSettings):
     max_turns: int = Field(40, ge=1)
     """Turns of the model in one generation."""
     max_cost_usd: Decimal = Field(Decimal(1), gt=0)
-    """Cost of one generation in US dollars."""
+    """Cost of one generation in US dollars. A request may ask for less."""
+    max_cost_usd_per_day: Decimal = Field(Decimal(10), ge=0)
+    """Cost of one user's generations in a day of UTC, in US dollars; 0: any amount."""
+    max_cost_usd_per_month: Decimal = Field(Decimal(100), ge=0)
+    """Cost of one user's generations in a month of UTC, in US dollars; 0: any amount."""
+    least_cost_usd: Decimal = Field(Decimal("0.05"), gt=0)
+    """With less than this left of a user's day or month no generation is begun, unless it asks for less."""
+    usage_interval_seconds: float = Field(2, gt=0)
+    """How often the running cost of a turn under way is told, as an estimate."""
+    models_seconds: float = Field(600, gt=0)
+    """How long the vendor's list of models is believed before it is asked for again."""
     model_read_timeout_seconds: float = Field(90, gt=0)
     """Silence of the model after which its stream counts as cut."""
     turn_timeout_seconds: float = Field(900, gt=0)

@@ -63,6 +63,10 @@ generations = sa.Table(
     # What it may cost, and what of it is set aside from the user's budgets while it is under way.
     _money("max_cost_usd"),
     _money("reserved_usd"),
+    # What its owner was last told of its place in the queue.
+    _count("queue_position"),
+    # How many StartGeneration calls with its key are readying its sandbox.
+    _count("readying"),
     # The last check, a serialized Check; empty where there was none.
     sa.Column("check_result", sa.LargeBinary, nullable=False, server_default=""),
     _count("version"),

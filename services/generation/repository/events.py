@@ -74,6 +74,7 @@ class Events:
             "status": status,
             "ended_at": sa.func.clock_timestamp(),
             "lease_until": None,
+            "reserved_usd": 0,
         }
         last = await self._append(where, generation_id, entries, ending)
         if last is not None:

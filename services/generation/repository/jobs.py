@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,11 @@ class NewJob:
     body_hash: str
     idempotency_key: str
     """Empty for none."""
+    max_cost_usd: Decimal = Decimal(0)
+    reserved_usd: Decimal = Decimal(0)
+    """What of its owner's budgets is set aside for it, in US dollars."""
+    queue_position: int = 0
+    """How many of its owner's come before it."""
 
 
 class Jobs:
@@ -97,10 +103,10 @@ class Jobs:
         """How many generations of a user wait."""
         return await self._count((table.c.owner_id == owner_id) & (table.c.status == Status.QUEUED))
 
-    async def running_in(self, project_id: str) -> int:
-        """How many generations of a project run: none or one."""
+    async def running(self, owner_id: str) -> int:
+        """How many generations of a user run."""
         return await self._count(
-            (table.c.project_id == project_id) & (table.c.status == Status.RUNNING)
+            (table.c.owner_id == owner_id) & (table.c.status == Status.RUNNING)
         )
 
     async def add(self, new: NewJob, hold_seconds: float) -> Job:
@@ -109,24 +115,34 @@ class Jobs:
         values = {**asdict(new), "idempotency_key": new.idempotency_key or None}
         added = await self._connection.execute(
             sa.insert(table)
-            .values(**values, status=Status.QUEUED, not_before=held)
+            .values(**values, status=Status.QUEUED, not_before=held, readying=1)
             .returning(table)
         )
         return job_from(added.mappings().one())
 
-    async def held(self, generation_id: str) -> bool:
-        """Whether it waits for its sandbox still: neither released nor open to workers. Locks its row if so."""
-        found = await self._connection.execute(
-            sa.select(table.c.generation_id)
+    async def join(self, generation_id: str) -> None:
+        """One more call readies its sandbox, where it waits for one."""
+        await self._ready(generation_id, 1)
+
+    async def leave(self, generation_id: str) -> bool:
+        """One call less. Whether it waits for its sandbox still, nobody readies it, and no worker may: it is over."""
+        left = await self._ready(generation_id, -1)
+        return left is not None and left <= 0
+
+    async def _ready(self, generation_id: str, by: int) -> int | None:
+        changed = await self._connection.execute(
+            sa.update(table)
             .where(
                 (table.c.generation_id == generation_id)
                 & (table.c.status == Status.QUEUED)
                 & (table.c.sandbox_id == "")
                 & (table.c.not_before > sa.func.clock_timestamp())
             )
-            .with_for_update()
+            .values(readying=table.c.readying + by)
+            .returning(table.c.readying)
         )
-        return found.one_or_none() is not None
+        left: int | None = changed.scalar_one_or_none()
+        return left
 
     async def release(self, generation_id: str, sandbox: Sandbox) -> None:
         """Lifts the hold: the sandbox is there, a worker may take the generation."""
@@ -208,6 +224,7 @@ def job_from(row: sa.RowMapping) -> Job:
         "created_at",
         "epoch",
         "body_hash",
+        "max_cost_usd",
         "version",
         "restarts",
         "last_sequence",

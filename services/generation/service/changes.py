@@ -16,6 +16,7 @@ from services.generation.repository import Events, Jobs
 from services.generation.repository.cursors import Cursors
 from services.generation.repository.wakeups import notify, orders_for
 from services.generation.service.generations import end_queued
+from services.generation.service.positions import tell_positions
 
 _log = structlog.get_logger(__name__)
 _SOURCE = "projects"
@@ -52,7 +53,9 @@ class Changes:
     async def _deleted(self, project_id: str) -> None:
         async with self._database.begin() as connection:
             jobs = Jobs(connection)
-            for job in await jobs.of_project(project_id):
+            active = await jobs.of_project(project_id)
+            owners = {job.owner_id for job in active}
+            for job in active:
                 if job.status is Status.QUEUED:
                     await end_queued(Events(connection), job)
                 else:
@@ -60,3 +63,5 @@ class Changes:
                     await notify(connection, orders_for(job.generation_id))
             await jobs.mark_deleted(project_id)
             await jobs.purge()
+        for owner_id in owners:
+            await tell_positions(self._database, owner_id)

@@ -15,6 +15,7 @@ from services.generation.model import Cancelled, Job, Status
 from services.generation.peers import Projects
 from services.generation.repository import Attachments, Events, Jobs
 from services.generation.repository.wakeups import notify, orders_for
+from services.generation.service.positions import tell_positions
 
 _PAGE, _LARGEST_PAGE = 50, 200
 
@@ -58,7 +59,10 @@ class Generations:
             elif job.status is Status.RUNNING:
                 await jobs.request_cancel(generation_id)
                 await notify(connection, orders_for(generation_id))
-            return await _told(connection, _found(await jobs.get(owner_id, generation_id)))
+            found = await _told(connection, _found(await jobs.get(owner_id, generation_id)))
+        if job.status is Status.QUEUED:
+            await tell_positions(self._database, owner_id)
+        return found
 
 
 async def end_queued(events: Events, job: Job) -> None:

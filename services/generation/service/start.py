@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,6 +19,9 @@ from services.generation.peers import Projects, Sandboxes
 from services.generation.repository import Attachments, Events, Jobs, NewJob
 from services.generation.repository.wakeups import QUEUE, notify
 from services.generation.service.attachments import checked
+from services.generation.service.budget import Budget
+from services.generation.service.models import Models
+from services.generation.service.positions import tell_positions
 
 _log = structlog.get_logger(__name__)
 
@@ -30,14 +34,17 @@ class StartRequest:
     project_id: str
     prompt: str
     model: str
-    """Empty: the platform's default."""
+    """Empty: the project's, or the platform's default."""
     idempotency_key: str
     attachments: tuple[Attachment, ...] = ()
+    max_cost_usd: Decimal = Decimal(0)
+    """In US dollars; 0: as much as the platform allows."""
 
     @property
     def body_hash(self) -> str:
         """Tells whether a repeated key asks for the same."""
-        parts = (self.project_id, self.prompt, self.model)
+        cost = str(self.max_cost_usd) if self.max_cost_usd else ""
+        parts = (self.project_id, self.prompt, self.model, cost)
         framed = [part.encode() for part in parts]
         for one in self.attachments:
             framed += [one.name.encode(), one.media_type.encode(), one.content]
@@ -56,7 +63,8 @@ class Start:
         projects: Projects,
         sandboxes: Sandboxes,
         *,
-        model: str,
+        models: Models,
+        budget: Budget,
         max_queued: int,
         hold_seconds: float,
     ) -> None:
@@ -64,7 +72,8 @@ class Start:
         self._database = database
         self._projects = projects
         self._sandboxes = sandboxes
-        self._model = model
+        self._models = models
+        self._budget = budget
         self._max_queued = max_queued
         self._hold_seconds = hold_seconds
         self._readying: set[asyncio.Task[Job]] = set()
@@ -72,9 +81,12 @@ class Start:
     async def start(self, request: StartRequest) -> Job:
         """The generation, queued, with its sandbox; the same one where the idempotency key is known."""
         request = replace(request, attachments=checked(request.attachments))
-        await self._projects.check(request.project_id)
+        project_model = await self._projects.check(request.project_id)
+        model = request.model or project_model or self._models.default
+        if not await self._known(request):
+            await self._models.check(model)
         async with self._database.begin() as connection:
-            job = await self._accepted(connection, request)
+            job = await self._accepted(connection, request, model)
         if job.sandbox.sandbox_id or job.status is not Status.QUEUED:
             return job
         # A caller who goes away meanwhile does not leave it half done.
@@ -89,7 +101,17 @@ class Start:
             task.cancel()
         await asyncio.gather(*self._readying, return_exceptions=True)
 
-    async def _accepted(self, connection: AsyncConnection, request: StartRequest) -> Job:
+    async def _known(self, request: StartRequest) -> bool:
+        """Whether this was asked before: then nothing of it is looked at again."""
+        if not request.idempotency_key:
+            return False
+        async with self._database.begin() as connection:
+            known = await Jobs(connection).by_key(request.owner_id, request.idempotency_key)
+        return known is not None
+
+    async def _accepted(
+        self, connection: AsyncConnection, request: StartRequest, model: str
+    ) -> Job:
         jobs = Jobs(connection)
         await jobs.lock_owner(request.owner_id)
         if request.idempotency_key:
@@ -99,6 +121,7 @@ class Start:
                     "idempotency_key: was used for another request", reason="IDEMPOTENCY_CONFLICT"
                 )
             if known:
+                await jobs.join(known.generation_id)
                 return known
         queued = await jobs.queued(request.owner_id)
         if queued >= self._max_queued:
@@ -107,22 +130,17 @@ class Start:
                 reason="GENERATION_QUOTA",
                 metadata={"limit": str(self._max_queued), "used": str(queued)},
             )
-        position = queued + await jobs.running_in(request.project_id)
-        job = await jobs.add(self._new(request), self._hold_seconds)
-        await Attachments(connection).add(job.generation_id, request.attachments)
-        await Events(connection).add_first(job.generation_id, event_entry(Queued(position)))
-        return job
-
-    def _new(self, request: StartRequest) -> NewJob:
-        return NewJob(
-            generation_id=new_id("gen"),
-            owner_id=request.owner_id,
-            project_id=request.project_id,
-            prompt=request.prompt,
-            model=request.model or self._model,
-            body_hash=request.body_hash,
-            idempotency_key=request.idempotency_key,
+        owner_id, asked = request.owner_id, request.max_cost_usd
+        cost, reserved = await self._budget.reserve(
+            connection, owner_id, asked, billed=self._models.billed(model)
         )
+        new = replace(
+            _new(request, model), max_cost_usd=cost, reserved_usd=reserved, queue_position=queued
+        )
+        job = await jobs.add(new, self._hold_seconds)
+        await Attachments(connection).add(job.generation_id, request.attachments)
+        await Events(connection).add_first(job.generation_id, event_entry(Queued(queued)))
+        return job
 
     async def _readied(self, job: Job) -> Job:
         try:
@@ -137,16 +155,19 @@ class Start:
             return await jobs.get(job.owner_id, job.generation_id) or job
 
     async def _failed(self, job: Job, error: ServiceError) -> None:
-        """Ends it, and lets the same key try again. Where another call or a worker has it by now, that one goes on."""
+        """Ends it, and lets the same key try again, unless another call readies it or a worker has it by now."""
         _log.info("no sandbox", generation=job.generation_id, reason=error.reason)
         async with self._database.begin() as connection:
             jobs = Jobs(connection)
-            if await jobs.held(job.generation_id):
+            # Nobody joins meanwhile.
+            await jobs.lock_owner(job.owner_id)
+            if await jobs.leave(job.generation_id):
                 await self._end(connection, job, error)
             found = await jobs.get(job.owner_id, job.generation_id)
         # One that a worker had is that worker's to clean up after.
         if found and found.epoch == 0 and found.status in (Status.FAILED, Status.CANCELLED):
             await self._discard(job)
+        await tell_positions(self._database, job.owner_id)
 
     async def _end(self, connection: AsyncConnection, job: Job, error: ServiceError) -> None:
         failure = Failure(error.reason, f"There is no sandbox for it: {error.message}.")
@@ -166,3 +187,15 @@ class Start:
             await self._sandboxes.discard(job.project_id, job.generation_id)
         except ServiceError as exc:
             _log.info("nothing to discard", reason=exc.reason)
+
+
+def _new(request: StartRequest, model: str) -> NewJob:
+    return NewJob(
+        generation_id=new_id("gen"),
+        owner_id=request.owner_id,
+        project_id=request.project_id,
+        prompt=request.prompt,
+        model=model,
+        body_hash=request.body_hash,
+        idempotency_key=request.idempotency_key,
+    )

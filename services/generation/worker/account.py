@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.generation.model import Job, Tokens, Usage
-from services.generation.prices import CHARACTERS_PER_TOKEN, PriceList
+from services.generation.prices import CHARACTERS_PER_TOKEN, PriceBook, PriceList
 from services.generation.repository import Ledger, TurnKey
 from services.generation.worker.journal import Step
 
@@ -21,17 +23,27 @@ class _Attempt:
 
     key: TurnKey
     tokens: Tokens
+    prices: PriceList
+    """Of the day on which it began: its whole price is that day's."""
+    tell_at: float
+    """When its running cost is to be told next, on the monotonic clock."""
     estimated: bool = True
     characters: int = 0
+
+    def estimate(self) -> None:
+        """What it wrote, by what arrived."""
+        written = max(self.tokens.written, -(-self.characters // CHARACTERS_PER_TOKEN))
+        self.tokens = replace(self.tokens, written=written)
 
 
 class Account:
     """One worker's account of one generation. Each change is written by who calls, with ``values`` and ``step``."""
 
-    def __init__(self, job: Job, prices: PriceList) -> None:
-        """Goes on from what the row knows."""
+    def __init__(self, job: Job, prices: PriceBook, tell_seconds: float) -> None:
+        """Goes on from what the row knows. The running cost of an attempt is due every ``tell_seconds``."""
         self._job = job
-        self._prices = prices
+        self._book = prices
+        self._tell_seconds = tell_seconds
         self._before = job.usage
         self._open: dict[str, _Attempt] = {}
         self._promised: dict[str, Decimal] = {}
@@ -64,13 +76,23 @@ class Account:
 
     def begin(self, key: TurnKey, tokens: Tokens) -> Step:
         """An attempt begins; until its end is known it is an estimate."""
-        self._open[key.agent] = attempt = _Attempt(key, tokens)
+        tell_at = time.monotonic() + self._tell_seconds
+        self._open[key.agent] = attempt = _Attempt(key, tokens, self._today(), tell_at)
         return self._entry(attempt)
 
     def heard(self, agent: str, characters: int) -> None:
         """The model said so much more."""
         if attempt := self._open.get(agent):
             attempt.characters += characters
+
+    def due(self, agent: str) -> Step | None:
+        """Now and then: the attempt under way, with an estimate of what it has written so far."""
+        attempt = self._open.get(agent)
+        if attempt is None or time.monotonic() < attempt.tell_at:
+            return None
+        attempt.tell_at = time.monotonic() + self._tell_seconds
+        attempt.estimate()
+        return self._entry(attempt)
 
     def complete(self, agent: str, tokens: Tokens) -> Step:
         """The attempt under way is over and made a turn; it used exactly this."""
@@ -82,8 +104,7 @@ class Account:
     def cut(self, agent: str) -> Step:
         """The attempt under way was cut off: what it wrote is estimated by what arrived."""
         attempt = self._closed(agent)
-        written = max(attempt.tokens.written, -(-attempt.characters // CHARACTERS_PER_TOKEN))
-        attempt.tokens = replace(attempt.tokens, written=written)
+        attempt.estimate()
         self._before = self._sum(self._before, attempt)
         return self._entry(attempt)
 
@@ -93,13 +114,22 @@ class Account:
         Their price is set aside until that turn is over, so that agents at work at once never spend the same money.
         """
         self._promised.pop(agent, None)
-        left = limit - self.total.cost_usd - sum(self._promised.values())
+        left = limit - self._before.cost_usd - self._held()
         share = left / max(1, self.sharers - len(self._promised))
-        affordable = self._prices.affordable(self._job.model, share, prompt)
+        prices = self._today()
+        affordable = prices.affordable(self._job.model, share, prompt)
         granted = most if affordable is None else min(most, affordable)
-        price = self._prices.cost(self._job.model, replace(prompt, written=granted))
+        price = prices.cost(self._job.model, replace(prompt, written=granted))
         self._promised[agent] = price or Decimal(0)
         return granted
+
+    def _held(self) -> Decimal:
+        """What agents at work may spend, or have spent already."""
+        none = Decimal(0)
+        running = {agent: self._priced(attempt)[0] for agent, attempt in self._open.items()}
+        agents = {*running, *self._promised}
+        held = (max(running.get(one, none), self._promised.get(one, none)) for one in agents)
+        return sum(held, none)
 
     def _closed(self, agent: str) -> _Attempt:
         self._promised.pop(agent, None)
@@ -109,15 +139,18 @@ class Account:
             raise RuntimeError("no attempt is under way") from None
 
     def _sum(self, usage: Usage, attempt: _Attempt) -> Usage:
-        return _sum(usage, attempt.tokens, *self._priced(attempt.tokens, attempt.estimated))
+        return _sum(usage, attempt.tokens, *self._priced(attempt))
 
-    def _priced(self, tokens: Tokens, estimated: bool) -> tuple[Decimal, bool]:
-        cost = self._prices.cost(self._job.model, tokens)
-        return (Decimal(0), True) if cost is None else (cost, estimated)
+    def _today(self) -> PriceList:
+        return self._book.on(datetime.now(UTC).date())
+
+    def _priced(self, attempt: _Attempt) -> tuple[Decimal, bool]:
+        cost = attempt.prices.cost(self._job.model, attempt.tokens)
+        return (Decimal(0), True) if cost is None else (cost, attempt.estimated)
 
     def _entry(self, attempt: _Attempt) -> Step:
         key, tokens = attempt.key, attempt.tokens
-        cost, flagged = self._priced(tokens, attempt.estimated)
+        cost, flagged = self._priced(attempt)
 
         async def put(connection: AsyncConnection) -> None:
             await Ledger(connection, self._job).put(key, tokens, cost, estimated=flagged)

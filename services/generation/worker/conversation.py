@@ -163,7 +163,7 @@ class Conversation:
         if not known or not prompt.cache_read:
             written = len(self._part.system) + characters(m.content for m in self._messages)
             prompt = Tokens(read=written // CHARACTERS_PER_TOKEN)
-        limit, most = self._settings.max_cost_usd, self._settings.max_tokens
+        limit, most = self._job.max_cost_usd, self._settings.max_tokens
         return self._account.allow(self._agent, limit, prompt, most)
 
     def _stopped_by(self, turn: Turn, limit: int) -> Failure | None:
@@ -181,8 +181,8 @@ class Conversation:
         return Failure("MODEL_PROTOCOL", "The model stopped for a reason that is not known here.")
 
     def _cost_limit(self) -> Failure:
-        limit = self._settings.max_cost_usd
-        message = f"The generation reached its cost limit of {limit} US dollars."
+        limit = self._job.max_cost_usd.normalize()
+        message = f"The generation reached its cost limit of {limit:f} US dollars."
         return Failure("COST_LIMIT", message, keeps_work=True)
 
     def _transcript_on(self, connection: AsyncConnection) -> Transcript:

@@ -14,6 +14,7 @@ from kit.db.listen import wait
 from services.generation.model import Job
 from services.generation.repository import Jobs, Queue
 from services.generation.repository.wakeups import QUEUE
+from services.generation.service.positions import tell_positions
 from services.generation.worker.lease import Stop
 from services.generation.worker.surroundings import Surroundings
 from services.generation.worker.worker import Worker
@@ -62,6 +63,8 @@ class Pool:
         task = asyncio.create_task(worker.work())
         self._working[task] = worker
         task.add_done_callback(lambda done: self._done(done, woken))
+        if job.epoch == 1:
+            await tell_positions(self._around.database, job.owner_id)
         return True
 
     async def _claim(self) -> Job | None:

@@ -8,7 +8,7 @@ from kit.db import Database
 from kit.db.listen import Listener
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
-from services.generation.prices import PriceList
+from services.generation.prices import PriceBook
 from services.generation.settings import GenerationSettings
 
 
@@ -21,5 +21,5 @@ class Surroundings:
     model: LanguageModel
     projects: Projects
     sandboxes: Sandboxes
-    prices: PriceList
+    prices: PriceBook
     settings: GenerationSettings

@@ -22,7 +22,7 @@ from services.generation.language_model import (
     TurnOpened,
     TurnRequest,
 )
-from services.generation.model import TextDelta, Tokens
+from services.generation.model import TextDelta, Tokens, UsageReport
 from services.generation.repository import TurnKey
 from services.generation.worker.account import Account
 from services.generation.worker.journal import Journal
@@ -67,6 +67,11 @@ class Attempt:
             async with asyncio.timeout(seconds) as limit, aclosing(model.stream(request)) as stream:
                 async for event in stream:
                     await self._follow(event)
+                    if step := self._account.due(self._key.agent):
+                        report, values = UsageReport(self._account.total), self._account.values
+                        await self._journal.write(
+                            report, agent=self._key.agent, also=step, **values
+                        )
         except TimeoutError as exc:
             if not limit.expired():
                 raise

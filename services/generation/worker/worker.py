@@ -49,7 +49,7 @@ class Worker:
         self._around = around
         self._job = job
         self._journal = Journal(around.database, job, settings.event_batch_ms / 1000)
-        self._account = Account(job, around.prices)
+        self._account = Account(job, around.prices, settings.usage_interval_seconds)
         self._writes = Writes(around, job, self._journal)
         self._conversation = Conversation(around, job, self._journal, self._writes, self._account)
         self.lease = Lease(

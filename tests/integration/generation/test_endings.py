@@ -214,7 +214,7 @@ async def test_a_waiting_generation_is_cancelled_at_once(world: World) -> None:
     assert found.status == pb.GENERATION_STATUS_CANCELLED
     events = await person.checked(waiting)
     assert kinds(events) == ["queued", "cancelled"]
-    assert events[0].queued.position == 1
+    assert events[0].queued.position == 0
     await cancel(person, running)
     assert kinds(await person.checked(running))[-1] == "cancelled"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from services.generation.model import Tokens
-from services.generation.prices import price_list
+from services.generation.prices import price_book
 
 MILLION = 1_000_000
+DAY = date(2026, 11, 23)
 
 
 @pytest.mark.parametrize(
@@ -28,17 +30,17 @@ MILLION = 1_000_000
     ],
 )
 def test_a_turn_costs_what_the_list_says(model: str, tokens: Tokens, dollars: str) -> None:
-    assert price_list().cost(model, tokens) == Decimal(dollars)
+    assert price_book().on(DAY).cost(model, tokens) == Decimal(dollars)
 
 
 def test_the_price_of_an_unknown_model_is_unknown() -> None:
-    assert price_list().cost("somebody-s-model", Tokens(read=1)) is None
-    assert price_list().cost("claude-sonnet-5-5-mini", Tokens(read=1)) is None
-    assert price_list().affordable("somebody-s-model", Decimal(1), Tokens()) is None
+    assert price_book().on(DAY).cost("somebody-s-model", Tokens(read=1)) is None
+    assert price_book().on(DAY).cost("claude-sonnet-5-5-mini", Tokens(read=1)) is None
+    assert price_book().on(DAY).affordable("somebody-s-model", Decimal(1), Tokens()) is None
 
 
 def test_what_is_affordable_does_not_cost_more_than_there_is() -> None:
-    prices, prompt, budget = price_list(), Tokens(read=10_000), Decimal("0.05")
+    prices, prompt, budget = price_book().on(DAY), Tokens(read=10_000), Decimal("0.05")
     most = prices.affordable("claude-sonnet-5-5", budget, prompt)
     assert most == 3_000
     assert prices.affordable("claude-sonnet-5-5", Decimal("0.01"), prompt) == 0

@@ -62,6 +62,8 @@ STATEMENTS = (
         mode text DEFAULT 'single' NOT NULL,
         max_cost_usd numeric(16, 9) DEFAULT 0 NOT NULL,
         reserved_usd numeric(16, 9) DEFAULT 0 NOT NULL,
+        queue_position integer DEFAULT 0 NOT NULL,
+        readying integer DEFAULT 0 NOT NULL,
         check_result bytea DEFAULT '' NOT NULL,
         version integer DEFAULT 0 NOT NULL,
         failure_reason text DEFAULT '' NOT NULL,
