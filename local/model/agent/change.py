@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
+from local.model.composer import asked, languages, reading
 from local.model.composer import brief as briefs
-from local.model.composer import reading
 from local.model.composer.brief import Brief
 
 _RENAME = re.compile(
@@ -50,6 +50,11 @@ def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
     scheme = _new_scheme(rest)
     if scheme and scheme != brief.scheme:
         brief, done = replace(brief, scheme=scheme), [*done, f"made it {_SCHEME_WORDS[scheme]}"]
+    lang = languages.asked(rest)
+    if lang and lang != brief.lang and brief.kind in briefs.TRANSLATED:
+        brief, done = replace(brief, lang=lang), [*done, f"put it into {_LANGUAGES[lang]}"]
+    brief, more = _extend(brief, rest)
+    done += more
     dropped = [part for part in _removed(rest) if part not in brief.without]
     if dropped:
         brief = replace(brief, without=(*brief.without, *dropped))
@@ -59,6 +64,45 @@ def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
         if (fresh.kind, fresh.topic) != (brief.kind, brief.topic):
             return fresh, ["started over"]
     return brief, done
+
+
+def _extend(brief: Brief, text: str) -> tuple[Brief, list[str]]:
+    """The brief with the pages and sections that `text` wants added or removed."""
+    gone = [page for page in _taken(text) if page in (*brief.pages, *brief.added)]
+    if gone:
+        pages, added = (
+            tuple(p for p in old if p not in gone) for old in (brief.pages, brief.added)
+        )
+        return replace(brief, pages=pages, added=added), [f"took out {' and '.join(gone)}"]
+    if not _ADD.search(text):
+        return brief, []
+    pages = tuple(page for page in asked.find(text) if page not in brief.pages)
+    if pages:
+        made = replace(brief, pages=(*brief.pages, *pages)[: asked.MOST_PAGES])
+        return made, [f"added the {' and '.join(pages)} {'page' if len(pages) == 1 else 'pages'}"]
+    match = _SECTION.search(text)
+    wanted = asked.named(match[1]) if match else []
+    sections = tuple(key for key in wanted if key not in brief.added)
+    if not sections:
+        return brief, []
+    back = tuple(part for part in brief.without if part not in sections)
+    made = replace(brief, without=back, added=(*brief.added, *sections))
+    return made, [f"added the {' and '.join(sections)} section"]
+
+
+def _taken(text: str) -> list[str]:
+    return [page for match in _REMOVE.finditer(text) for page in asked.named(match.group("what"))]
+
+
+_ADD = re.compile(
+    r"\b(?:add|include|insert|append|añade|agrega|füge?|ergänze|adiciona|acrescenta)\w*",
+    re.IGNORECASE,
+)
+_SECTION = re.compile(
+    r"\b(?:add|include|insert|append|añade|agrega|füge?|ergänze|adiciona|acrescenta)\w*\s+([^.;!?]{1,60})",
+    re.IGNORECASE,
+)
+_LANGUAGES = {"en": "English", "es": "Spanish", "de": "German", "pt": "Portuguese"}
 
 
 def starts_over(text: str) -> bool:

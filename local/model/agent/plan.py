@@ -56,7 +56,9 @@ def _shaped(value: Any, schema: Mapping[str, Any]) -> Any:
     if kind == "string" and not isinstance(value, str):
         return ", ".join(_line(item) for item in value)
     if kind == "array" and isinstance(value, list):
-        return [_shaped(item, schema.get("items", {})) for item in value]
+        # Pages beyond the limit are found missing and written by who reviews.
+        allowed = value[: schema.get("maxItems")]
+        return [_shaped(item, schema.get("items", {})) for item in allowed]
     if kind == "object" and isinstance(value, dict) and schema.get("properties"):
         known = schema["properties"]
         return {key: _shaped(item, known[key]) for key, item in value.items() if key in known}

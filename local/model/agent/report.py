@@ -4,7 +4,7 @@ import re
 
 # How such a message begins, whoever words it.
 _OPENING = re.compile(
-    r"^\W*(?:[\w -]*\b)?(?:check(?:s|er|ed)?|findings?|problems?|review)\b", re.IGNORECASE
+    r"^\W*(?:[\w -]*\b)?(?:check(?:s|er|ed|_report)?|findings?|problems?|review)\b", re.IGNORECASE
 )
 _PATH = re.compile(r"(?<![\w./-])((?:[\w.@+-]+/)*[\w@+-][\w.@+-]*\.(?:html|css|js|svg))(?![\w/])")
 _LISTED = re.compile(r"^\s*(?:[-*•]|\d+[.)]|[\w.@/+-]+\.(?:html|css|js|svg)\b)")
@@ -19,6 +19,10 @@ def findings(text: str) -> tuple[str, ...] | None:
     first, _, rest = text.strip().partition("\n")
     if not _OPENING.match(first):
         return None
-    named = [_PATH.findall(line) for line in rest.splitlines() if _LISTED.match(line)]
-    paths = tuple(dict.fromkeys(paths[0] for paths in named if paths))
-    return paths or None
+    return paths(rest) or None
+
+
+def paths(text: str) -> tuple[str, ...]:
+    """The first path of each line of a list in `text`."""
+    named = [_PATH.findall(line) for line in text.splitlines() if _LISTED.match(line)]
+    return tuple(dict.fromkeys(found[0] for found in named if found))

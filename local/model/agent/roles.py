@@ -5,22 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from local.model.agent import memory
-from local.model.agent.transcript import PLAN, Transcript
+from local.model.agent import memory, report
+from local.model.agent.transcript import PLAN
 from local.model.composer.brief import Brief
 from local.model.model import Conversation, Text
 
 # Who writes a page is told which: "Your page: menu.html", "write only about.html".
-_PAGE = re.compile(
-    r"(?:your page|page to write|write only|only write|only the page|page)\b(?: is)?\W{1,6}"
-    r"((?:[\w@+-]+/)*[\w@+-]+\.html)\b",
-    re.IGNORECASE,
-)
 _YOURS = re.compile(
     r"(?:your (?:own )?page|page to write|write only|only write|only the page)\b[^\n]{0,40}?"
     r"((?:[\w@+-]+/)*[\w@+-]+\.html)\b",
     re.IGNORECASE,
 )
+_PROBLEMS = re.compile(r"problems\b[^\n]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +26,8 @@ class Role:
     kind: Literal["single", "plan", "page", "review"] = "single"
     page: str = ""
     settled: Brief | None = None
+    # Files that a reviewer is told of.
+    named: tuple[str, ...] = ()
 
     def may_write(self, path: str) -> bool:
         """Whether `path` is this role's to write."""
@@ -47,7 +45,7 @@ class Role:
         return self.kind in ("single", "review")
 
 
-def role(talk: Conversation, seen: Transcript) -> Role:
+def role(talk: Conversation) -> Role:
     """The role in `talk`."""
     if talk.has_tool(PLAN):
         return Role("plan")
@@ -56,6 +54,13 @@ def role(talk: Conversation, seen: Transcript) -> Role:
     planned = memory.in_plan(text)
     if planned is None:
         return Role()
-    brief = memory.find(seen) or planned
-    own = _YOURS.search(text) or _PAGE.search(text)
-    return Role("page", own[1], brief) if own else Role("review", "", brief)
+    own = _YOURS.search(text)
+    if own:
+        return Role("page", own[1], planned)
+    return Role("review", "", planned, report.paths(_told(text)))
+
+
+def _told(text: str) -> str:
+    """What stands behind the last mention of problems."""
+    parts = _PROBLEMS.split(text)
+    return parts[-1] if len(parts) > 1 else ""

@@ -71,13 +71,12 @@ def target(seen: Transcript, role: Role, *, broken_link: bool = False) -> Target
 def _settled(role: Role, brief: Brief, seen: Transcript, existing: set[str]) -> Target:
     """The target of one who works by a plan: the site as planned, of which some may be there."""
     site = compose(brief)
-    # A file that exists and is not shown is taken to be as planned: its writer had the same plan.
-    missing = {
-        path: text
-        for path, text in site.files.items()
-        if path in seen.start or path not in existing or path in (seen.findings or ())
-    }
-    return Target(brief, site, role.only(missing))
+    if role.kind == "page":
+        return Target(brief, site, role.only(site.files))
+    # What is there and that nobody names is left alone: its writer had the same plan.
+    named = {*role.named, *(seen.findings or ())}
+    due = {path: text for path, text in site.files.items() if path in named or path not in existing}
+    return Target(brief, site, due)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ def respond(talk: Conversation, *, broken_link: bool = False) -> Reply:
         return Reply((Text(words.without_tools(compose(brief))),))
     if talk.has_tool(EDITOR) and memory.should_look(seen):
         return _look(talk, [memory.CARRIER])
-    mine = role(talk, seen)
+    mine = role(talk)
     aim = target(seen, mine, broken_link=broken_link)
     if aim is None:
         return Reply((Text(words.UNKNOWN),))

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 
-from local.model.composer import lexicon, reading
+from local.model.composer import asked, languages, lexicon, reading
 from local.model.composer.reading import MAX_NAME, MAX_SUBJECT, Scheme, tidy
 
-KINDS = ("landing", "portfolio", "blog", "event", "docs", "tool", "game")
+SHEETS = ("menu", "shop", "resume", "gallery", "course", "dashboard")
+KINDS = ("landing", "portfolio", "blog", "event", "docs", "tool", "game", *SHEETS)
+# Kinds whose words there are in every language of the lexicon; the others are in English alone.
+TRANSLATED = SHEETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,10 @@ class Brief:
     scheme: Scheme = "auto"
     seed: int = 0
     without: tuple[str, ...] = ()
+    # Sections and pages on top of what the kind has.
+    added: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    lang: str = languages.ENGLISH
 
     def dumps(self) -> str:
         """The brief as one line of JSON, ASCII only."""
@@ -38,10 +45,12 @@ def loads(document: str) -> Brief:
     values = json.loads(document)
     if not isinstance(values, Mapping) or values.get("kind") not in KINDS:
         raise ValueError("not a brief")
-    known = {field.name for field in fields(Brief)} - {"without"}
+    lists = ("without", "added", "pages")
+    known = {field.name for field in fields(Brief)} - set(lists)
     try:
         brief = Brief(**{key: values[key] for key in known & set(values)})
-        return _checked(replace(brief, without=tuple(map(str, values.get("without", ())))))
+        without, added, pages = (tuple(map(str, values.get(key, ()))) for key in lists)
+        return _checked(replace(brief, without=without, added=added, pages=pages))
     except (TypeError, AttributeError) as error:
         raise ValueError("not a brief") from error
 
@@ -54,6 +63,9 @@ def _checked(brief: Brief) -> Brief:
     return replace(
         brief,
         color=brief.color if fine else "",
+        lang=brief.lang if brief.lang in languages.all_of_them() else languages.ENGLISH,
+        added=tuple(page for page in brief.added if page in lexicon.table("pages")),
+        pages=tuple(page for page in brief.pages if page in lexicon.table("pages")),
         scheme=scheme,
         country=country,
         topic=tidy(brief.topic, MAX_SUBJECT),
@@ -72,15 +84,19 @@ def parse(prompt: str) -> Brief:
     # A name like "Blue Door" or "The Snake Pit" must not decide what the site is.
     rest = text.replace(name, " ") if name else text
     kind, topic = reading.find_kind(rest)
-    place, country = reading.find_place(rest)
+    # "In German" is no place.
+    place, country = reading.find_place(languages.without(rest))
+    lang = languages.find(rest) if kind in TRANSLATED else languages.ENGLISH
     return Brief(
         kind=kind,
         topic=topic,
         name=name,
         subject=reading.find_subject(rest, kind),
         place=place,
-        country=country or lexicon.ANY,
+        country=country or ("" if place else languages.country(lang)) or lexicon.ANY,
         color=reading.find_color(rest),
         scheme=reading.find_scheme(rest),
         seed=int.from_bytes(hashlib.sha256(text.encode()).digest()[:3], "big"),
+        pages=asked.find(rest),
+        lang=lang,
     )

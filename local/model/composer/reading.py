@@ -1,9 +1,10 @@
 """Reading a prompt: names, places, colours and kinds, found by words and never guessed from meaning."""
 
 import re
+from functools import cache
 from typing import Literal
 
-from local.model.composer import color, lexicon
+from local.model.composer import color, languages, lexicon
 
 Scheme = Literal["auto", "light", "dark"]
 MAX_NAME = 60
@@ -19,15 +20,17 @@ def beginning(prompt: str) -> str:
 
 _QUOTED = r"[\"“«„]([^\"“”«»„]{1,200})[\"”»“]|(?<!\w)'([^']{1,200})'(?!\w)|‘([^‘]{1,200}?)’(?!\w)"
 _CALLED = re.compile(
-    rf"\b(?:called|named|titled|entitled|name is|name:|title:)\s+(?:{_QUOTED}|([^\s,.;:!?][^,;:!?\n]*))",
+    rf"\b(?:called|named|titled|entitled|name is|name:|title:|"
+    rf"llamad[ao]|chamad[ao]|namens|genannt)\s+(?:{_QUOTED}|([^\s,.;:!?][^,;:!?\n]*))",
     re.IGNORECASE,
 )
 _ANY_QUOTED = re.compile(_QUOTED)
 _ENDS_NAME = re.compile(
-    r"\.(?:\s|$)|\s(?:in|with|for|that|which|who|using|where|on|at|from|featuring|please|and (?=[a-z]))\s?",
+    r"\.(?:\s|$)|\s(?:in|with|for|that|which|who|using|where|on|at|from|featuring|"
+    r"please|en|em|para|mit|für|im|and (?=[a-z]))\s?",
 )
 _PROPER = re.compile(
-    r"\b(?:for|of|by)\s+((?:[A-ZÀ-Þ][\w'’&.-]*)(?:\s+(?:[A-ZÀ-Þ][\w'’&.-]*|&|and(?=\s[A-ZÀ-Þ])|de|da|do|von|van|la|le))*)"
+    r"\b(?:for|of|by|para)\s+((?:[A-ZÀ-Þ][\w'’&.-]*)(?:\s+(?:[A-ZÀ-Þ][\w'’&.-]*|&|and(?=\s[A-ZÀ-Þ])|de|da|do|von|van|la|le))*)"
 )
 
 
@@ -58,7 +61,8 @@ def _is_common(name: str) -> bool:
 
 
 _ADDED = re.compile(
-    r"\b(?:with|and|plus|including|has|have|add) (?:an?|the|my|our)? ?$", re.IGNORECASE
+    r"\b(?:with|and|plus|including|has|have|add|con|com|mit) (?:an?|the|my|our|una?|uma?|eine[rm]?)? ?$",
+    re.IGNORECASE,
 )
 
 
@@ -99,7 +103,17 @@ def find_place(text: str) -> tuple[str, str]:
 
 
 _HEX = re.compile(r"#(?:[0-9a-f]{6}|[0-9a-f]{3})(?![0-9a-z])", re.IGNORECASE)
-_COLOR = re.compile(rf"(?<!\w)({'|'.join(color.NAMED)})(?!\w)", re.IGNORECASE)
+
+
+@cache
+def _colors() -> dict[str, str]:
+    foreign = lexicon.table("languages")["colors"]
+    return {**color.NAMED, **{word: color.NAMED[name] for word, name in foreign.items()}}
+
+
+@cache
+def _color_words() -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w)({'|'.join(_colors())})(?!\w)", re.IGNORECASE)
 
 
 def find_color(text: str) -> str:
@@ -108,8 +122,8 @@ def find_color(text: str) -> str:
     if literal:
         digits = literal.group(0)[1:].lower()
         return "#" + (digits if len(digits) == 6 else "".join(digit * 2 for digit in digits))
-    word = _COLOR.search(text)
-    return color.NAMED[word.group(1).lower()] if word else ""
+    word = _color_words().search(text)
+    return _colors()[word.group(1).lower()] if word else ""
 
 
 _SCHEMES = re.compile(
@@ -123,7 +137,8 @@ def find_scheme(text: str) -> Scheme:
     """Whether the site is to be dark or light, or as the visitor's system is."""
     match = _SCHEMES.search(text)
     if not match:
-        return "auto"
+        said = languages.scheme(text)
+        return "dark" if said == "dark" else "light" if said == "light" else "auto"
     return "dark" if match.group(1) else "light"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from local.model.composer import color
+from local.model.composer import color, languages
 from local.model.composer.brief import Brief
 
 SITES = Path(__file__).parent.parent / "sites"
@@ -40,6 +40,8 @@ def base_context(brief: Brief, shade: str) -> dict[str, Any]:
         "dark": dark,
         "scheme": brief.scheme,
         "memo": _comment(brief.dumps()),
+        "lang": brief.lang,
+        "t": languages.words(brief.lang),
         "root": "",
     }
 

@@ -41,9 +41,33 @@ PROMPTS = [
     "a florist " + "with very many flowers " * 1_400,
     "x" * 32_000,
 ]
+NEW_KINDS = {
+    "menu": "a restaurant menu",
+    "shop": "an online shop",
+    "resume": "a resume",
+    "gallery": "a photo gallery",
+    "course": "a course",
+    "dashboard": "a dashboard",
+}
+LANGUAGES = {"en": "English", "es": "Spanish", "de": "German", "pt": "Portuguese"}
+# Each kind in each language, and pages and sections on top of kinds with and without a navigation.
+TRANSLATED = [
+    f"{kind} in {language} with about, contact, faq, pricing, menu, team, services and news pages"
+    if kind == "a course"
+    else f"{kind} in {language}"
+    for kind in NEW_KINDS.values()
+    for language in LANGUAGES.values()
+]
+PROMPTS += [
+    *TRANSLATED,
+    "a bakery in Lisbon with about and contact pages",
+    "a blog about tea with a contact page and a menu page",
+    "a calculator with a faq page",
+    "documentation for 'Möbius' with a team page",
+]
 LINKED = {"a": "href", "link": "href", "script": "src", "img": "src", "form": "action"}
 SITES = [
-    pytest.param(compose(brief.parse(prompt)), id=prompt[:32] or "empty") for prompt in PROMPTS
+    pytest.param(compose(brief.parse(prompt)), id=prompt[:56] or "empty") for prompt in PROMPTS
 ]
 MAX_SITE_BYTES = 60_000
 
@@ -61,7 +85,7 @@ def test_pages_parse_without_an_error_and_ids_are_unique(site: Site) -> None:
     for path, page in _pages(site):
         ids = [element.get("id") for element in page.iter() if element.get("id")]
         assert len(ids) == len(set(ids)), path
-        assert page.get("lang") == "en", path
+        assert page.get("lang") in LANGUAGES, path
         assert len(page.findall(".//h1")) == 1, path
         assert page.findtext(".//title"), path
         seen += 1
@@ -140,3 +164,34 @@ def test_the_same_prompt_makes_the_same_bytes_and_another_prompt_other_ones() ->
     other = compose.__wrapped__(brief.parse("a landing page for a bakery in Porto"))
     assert one == again
     assert one.files != other.files
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("kind", NEW_KINDS)
+def test_a_kind_speaks_the_language_that_was_asked_for_on_every_page(kind: str, lang: str) -> None:
+    site = compose(brief.parse(f"{NEW_KINDS[kind]} in {LANGUAGES[lang]} with a contact page"))
+    english = compose(brief.parse(f"{NEW_KINDS[kind]} in English with a contact page"))
+    words = {path: set(_words(page)) for path, page in _pages(site)}
+    assert set(words) == {"index.html", "contact.html"}
+    for path, page in _pages(english):
+        shared = words[path] & set(_words(page))
+        assert lang == "en" or len(shared) < 0.35 * len(words[path]), f"{path}: {sorted(shared)}"
+    assert {page.get("lang") for _, page in _pages(site)} == {lang}
+
+
+def _words(page: ET.Element) -> list[str]:
+    return re.findall(r"[^\W\d]{3,}", " ".join(page.find("body").itertext()).lower())  # type: ignore[union-attr]  # html5lib makes one
+
+
+def test_a_kind_without_words_in_a_language_says_that_it_is_english() -> None:
+    site = compose(brief.parse("ein Blog über Kaffee auf Deutsch"))
+    assert {page.get("lang") for _, page in _pages(site)} == {"en"}
+
+
+def test_prices_and_dates_are_written_as_the_language_and_the_place_do() -> None:
+    german = compose(brief.parse("a course in German")).files["index.html"]
+    assert "14. September 2027" in german
+    assert "240 €" in german
+    american = compose(brief.parse("a course in New York")).files["index.html"]
+    assert "14 September 2027" in american
+    assert "$" in american

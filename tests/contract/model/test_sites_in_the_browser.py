@@ -34,6 +34,12 @@ PROMPTS = {
     "memory": "a memory game",
     "tic-tac-toe": "tic tac toe",
     "breakout": "a breakout game",
+    "menu": "a restaurant menu in Lisbon in Portuguese",
+    "shop": "an online shop called 'Äther & Co', in German",
+    "resume": "a resume for Ana Silva",
+    "gallery": "a photo gallery in Spanish",
+    "course with pages": "a course in Vienna with a pricing page",
+    "dashboard": "a dashboard in German",
     "injection": "a bakery called \"<script>alert('x')</script> & <b>Söhne</b> 🥐\" in Paris",
     "endless name": "a café called " + "Supercalifragilisticexpialidocious" * 3,
 }

@@ -30,6 +30,13 @@ from local.model.composer.compose import compose
         ("a game of snake in the browser", "game", "snake"),
         ("make a game like breakout", "game", "breakout"),
         ("tic tac toe", "game", "tictactoe"),
+        ("a restaurant menu", "menu", "restaurant"),
+        ("tienda online de cerámica", "shop", ""),
+        ("my resume", "resume", ""),
+        ("a photo gallery", "gallery", "photographer"),
+        ("ein Töpferkurs in Hamburg", "course", ""),
+        ("a sales dashboard", "dashboard", ""),
+        ("a bakery, three pages: home, menu, contact", "landing", "bakery"),
         ("a dark bakery called The Snake Pit", "landing", "bakery"),
         ("something nice", "landing", ""),
         ("", "landing", ""),
@@ -38,8 +45,8 @@ from local.model.composer.compose import compose
 def test_the_kind_and_the_topic(prompt: str, kind: str, topic: str) -> None:
     found = brief.parse(prompt)
     assert (found.kind, found.topic) == (kind, topic) or (
-        # A blog's subject may also be a trade; nothing hangs on it.
-        kind == "blog" and found.kind == kind
+        # The subject of these may also be a trade; nothing hangs on it.
+        kind in ("blog", *brief.SHEETS) and found.kind == kind
     )
 
 
@@ -124,3 +131,34 @@ def test_a_memo_from_elsewhere_is_put_right() -> None:
         '{"kind": "blog", "color": "red;}", "scheme": "x", "country": "zz", "other": 1}'
     )
     assert (found.color, found.scheme, found.country) == ("", "auto", "any")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lang", "country"),
+    [
+        ("eine Speisekarte für ein Restaurant", "de", "de"),
+        ("galería de fotos para mi estudio", "es", "es"),
+        ("um curso de cerâmica com página de contacto", "pt", "pt"),
+        ("a course in Spanish", "es", "es"),
+        ("a course on Spanish cooking in Berlin", "en", "de"),
+        ("a photo gallery", "en", "any"),
+    ],
+)
+def test_the_language_and_what_it_lends(prompt: str, lang: str, country: str) -> None:
+    found = brief.parse(prompt)
+    assert (found.lang, found.country) == (lang, country)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "pages"),
+    [
+        ("a bakery with about and contact pages", ("about", "contact")),
+        ("a bakery, three pages: home, menu, contact", ("menu", "contact")),
+        ("a site about bread with a contact page", ("contact",)),
+        ("a landing page for a team", ()),
+        ("ein Kurs mit Kontaktseite", ("contact",)),
+        ("un curso con páginas de precios y contacto", ("pricing", "contact")),
+    ],
+)
+def test_the_pages_asked_for(prompt: str, pages: tuple[str, ...]) -> None:
+    assert brief.parse(prompt).pages == pages

@@ -23,6 +23,11 @@ BASE = brief.parse("a landing page for a bakery in Lisbon")
         ("change the title to Golden Crust", {"name": "Golden Crust"}),
         ("rename it to The Blue Oven and use green", {"name": "The Blue Oven", "color": "#2f8549"}),
         ("call it Red Oven", {"name": "Red Oven"}),
+        ("add a contact page", {"pages": ("contact",)}),
+        ("please add about and team pages", {"pages": ("about", "team")}),
+        ("add a FAQ section", {"added": ("faq",)}),
+        ("mach es dunkel", {"scheme": "dark"}),
+        ("usa el color verde", {"color": "#2f8549"}),
         ("remove the story section", {"without": ("story",)}),
         ("make it dark and remove the testimonials", {"scheme": "dark", "without": ("story",)}),
     ],
@@ -42,3 +47,20 @@ def test_another_kind_of_site_starts_over() -> None:
     after, done = change.apply(BASE, "Now build a snake game instead")
     assert (after.kind, after.topic) == ("game", "snake")
     assert done == ["started over"]
+
+
+def test_a_language_is_changed_where_there_are_words_for_it() -> None:
+    course = brief.parse("a pottery course")
+    assert change.apply(course, "translate to Spanish") == (
+        replace(course, lang="es"),
+        ["put it into Spanish"],
+    )
+    blog = brief.parse("a blog about tea")
+    assert change.apply(blog, "translate it to Spanish") == (blog, [])
+
+
+def test_a_page_that_was_added_can_be_taken_out() -> None:
+    more, _ = change.apply(BASE, "add contact and team pages")
+    after, done = change.apply(more, "remove the team page")
+    assert after.pages == ("contact",)
+    assert done
