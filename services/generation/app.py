@@ -23,6 +23,7 @@ from kit.settings import DeadlineSettings
 from protos.generation.v1 import generation_pb2_grpc
 from services.generation.anthropic_clients import open_client
 from services.generation.anthropic_vendor import AnthropicModel
+from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
 from services.generation.prices import price_book
@@ -86,6 +87,7 @@ def build(
         projects=projects or ProjectsPeer(projects_channel),
         sandboxes=sandboxes or SandboxPeer(sandbox_channel),
         prices=price_book(),
+        checker=Checker(settings.check_seconds),
         settings=settings,
     )
     # What is closed last is named first.
@@ -155,6 +157,7 @@ def _run_beside(app: Application, around: Surroundings) -> None:
 
 def _close_after(app: Application, around: Surroundings, *channels: grpc.aio.Channel) -> None:
     app.resources.push_async_callback(around.database.close)
+    app.resources.push_async_callback(around.checker.close)
     for channel in channels:
         app.resources.push_async_callback(channel.close)
 

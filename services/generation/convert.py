@@ -71,6 +71,8 @@ def generation(job: Job) -> pb.Generation:
     )
     for one in job.attachments:
         message.attachments.add(name=one.name, media_type=one.media_type, size_bytes=one.size_bytes)
+    if job.check_result:
+        message.check.ParseFromString(job.check_result)
     if job.started_at:
         message.started_at.CopyFrom(timestamp(job.started_at))
     if job.ended_at:
@@ -107,6 +109,8 @@ def _event(event: Event) -> pb.GenerationEvent:
             return pb.GenerationEvent(text_delta=pb.TextDelta(text=event.text))
         case model.FileDelta() | model.FileWritten() | model.FileDeleted() | model.CommandRun():
             return _done(event)
+        case model.Check():
+            return pb.GenerationEvent(check=_check(event))
         case model.TurnRestarted():
             restarted = pb.TurnRestarted(turn=event.turn, reason=event.reason)
             return pb.GenerationEvent(turn_restarted=restarted)
@@ -144,6 +148,36 @@ def _done(
                 command=event.command, exit_code=event.exit_code, output=event.output
             )
             return pb.GenerationEvent(command_run=ran)
+
+
+def check_bytes(check: model.Check) -> bytes:
+    """A check as the generation's row keeps it."""
+    return _check(check).SerializeToString()
+
+
+def check_of(kept: bytes) -> model.Check | None:
+    """The check that a row keeps; ``None`` where there was none."""
+    if not kept:
+        return None
+    message = pb.Check.FromString(kept)
+    findings = [
+        model.Finding(found.path, found.rule, found.message, found.line)
+        for found in message.findings
+    ]
+    return model.Check(message.round, tuple(findings), message.finding_count)
+
+
+def _check(check: model.Check) -> pb.Check:
+    findings = [
+        pb.Finding(path=found.path, rule=found.rule, message=found.message, line=found.line)
+        for found in check.findings
+    ]
+    return pb.Check(
+        passed=check.passed,
+        findings=findings,
+        round=check.round,
+        finding_count=check.finding_count,
+    )
 
 
 def _terminal(event: model.Terminal) -> pb.GenerationEvent:

@@ -146,6 +146,8 @@ class Job:
     ended_at: datetime | None = None
     deleted_at: datetime | None = None
     attachments: tuple[AttachmentInfo, ...] = ()
+    check_result: bytes = b""
+    """The last check, serialized; empty where there was none."""
 
 
 # What happens in a generation. The names of the classes, in snake case, are the events' names on the wire.
@@ -205,6 +207,35 @@ class CommandRun:
     command: str
     exit_code: int
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check found. ``line`` counts from 1; 0 where it is not known."""
+
+    path: str
+    rule: str
+    message: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was written has been checked, for the ``round``-th time."""
+
+    round: int
+    findings: tuple[Finding, ...]
+    """At most ``MOST_FINDINGS``."""
+    finding_count: int
+    """How many there were."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.finding_count
+
+
+MOST_FINDINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +306,7 @@ Event = (
     | FileWritten
     | FileDeleted
     | CommandRun
+    | Check
     | TurnRestarted
     | AgentStarted
     | AgentFinished

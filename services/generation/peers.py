@@ -84,8 +84,13 @@ class Projects(Protocol):
     async def manifest(self, project_id: str, version: int = 0) -> Sequence[FileInfo]:
         """All files of a project by path, as they are now or (not 0) in a version."""
 
-    async def contents(self, project_id: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """The content of some files."""
+    async def head(self, project_id: str) -> int:
+        """Number of the version that is the project's head; 0 where there is none yet."""
+
+    async def contents(
+        self, project_id: str, paths: Sequence[str], version: int = 0
+    ) -> dict[str, bytes]:
+        """The content of some files, as they are now or (not 0) in a version."""
 
     async def file(self, project_id: str, path: str, most_bytes: int) -> StoredFile | None:
         """One file, its content where it has at most so many bytes; ``None`` where there is none."""

@@ -45,10 +45,20 @@ class ProjectsPeer:
             if not token:
                 return found
 
-    async def contents(self, project_id: str, paths: Sequence[str]) -> dict[str, bytes]:
+    async def head(self, project_id: str) -> int:
+        """See ``Projects``."""
+        with peer_errors():
+            found = await self._stub.GetProject(pb.GetProjectRequest(project_id=project_id))
+        return int(found.head_version)
+
+    async def contents(
+        self, project_id: str, paths: Sequence[str], version: int = 0
+    ) -> dict[str, bytes]:
         """See ``Projects``."""
         if not paths:
             return {}
+        if version:
+            return {path: await self._kept(project_id, path, version) for path in paths}
         parts: defaultdict[str, list[bytes]] = defaultdict(list)
         path = ""
         request = pb.StreamFilesRequest(project_id=project_id, paths=paths)
@@ -82,6 +92,11 @@ class ProjectsPeer:
         finally:
             call.cancel()
         return StoredFile(info, b"".join(parts)) if info else None
+
+    async def _kept(self, project_id: str, path: str, version: int) -> bytes:
+        request = pb.GetFileRequest(project_id=project_id, path=path, version=version)
+        with peer_errors():
+            return b"".join([part.data async for part in self._stub.GetFile(request)])
 
     async def commit_edits(self, project_id: str) -> None:
         """See ``Projects``."""

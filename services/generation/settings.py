@@ -82,6 +82,10 @@ class GenerationSettings(ServerSettings):
     """First pause before the model is asked again; it doubles up to ``max_retry_seconds``."""
     max_retry_seconds: float = Field(16, gt=0)
     """Longest pause; where the model asks for a longer one the generation fails and says so."""
+    repair_rounds: int = Field(2, ge=0)
+    """How often what a check finds goes back to the model."""
+    check_seconds: float = Field(20, gt=0)
+    """Longest that one check may take; one that takes longer is left out."""
     context_bytes: int = Field(100_000, ge=0)
     """Bytes of the project's text files that a prompt carries along."""
 

@@ -232,6 +232,7 @@ def job_from(row: sa.RowMapping) -> Job:
         "started_at",
         "ended_at",
         "deleted_at",
+        "check_result",
     )
     return Job(
         **{name: row[name] for name in plain},

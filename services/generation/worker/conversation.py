@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.generation.agent.report import is_report, report
 from services.generation.agent.size import characters
+from services.generation.convert import check_of
 from services.generation.language_model import ModelError, TurnRequest
 from services.generation.model import (
     AgentStarted,
@@ -23,11 +25,12 @@ from services.generation.model import (
 from services.generation.prices import CHARACTERS_PER_TOKEN
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.account import Account
-from services.generation.worker.journal import Journal
+from services.generation.worker.journal import Journal, Step
 from services.generation.worker.opening import project_opening
 from services.generation.worker.part import EVERYTHING, Part
 from services.generation.worker.surroundings import Surroundings
 from services.generation.worker.turn import Attempt, Turn
+from services.generation.worker.verification import Verification
 from services.generation.worker.writes import Writes
 
 _log = structlog.get_logger(__name__)
@@ -59,6 +62,7 @@ class Conversation:
         self._knowledge = writes.knowledge(part.agent)
         self._account = account
         self._messages: list[Message] = []
+        self._verification = Verification(around, job, journal)
         self._read = Tokens()
 
     async def hold(self) -> Failure | None:
@@ -68,18 +72,18 @@ class Conversation:
         if not resumed:
             await self._begin()
         number = 1 + sum(message.role == "assistant" for message in self._messages)
-        if _finished(self._messages):
-            return None
-        if resumed or (self._job.started_at and not self._agent):
+        lost = resumed or (self._job.started_at and not self._agent)
+        if lost and not _finished(self._messages):
             restarted = TurnRestarted(number, "worker lost")
             await self._journal.write(restarted, agent=self._agent)
-        while number <= self._settings.max_turns:
+        while not _finished(self._messages) or (
+            self._part.checked and await self._sent_back(number)
+        ):
             stopped = await self._take(number)
-            if stopped is not None or _finished(self._messages):
-                return stopped
+            if stopped is not None:
+                return await self._unrepaired(stopped)
             number += 1
-        limit = self._settings.max_turns
-        return Failure("TURN_LIMIT", f"The model was not done after {limit} turns.")
+        return None
 
     async def account_for_cut(self) -> None:
         """Books what an attempt that was stopped by us used, by estimate."""
@@ -87,7 +91,42 @@ class Conversation:
             step = self._account.cut(self._agent)
             await self._journal.write(also=step, **self._account.values)
 
+    async def _sent_back(self, number: int) -> bool:
+        """Checks what the model has finished; whether it has more to do. A check that is written counts for all."""
+        round_ = self._reports() + 1
+        last = check_of(self._job.check_result)
+        if last and last.round >= round_:
+            return False
+        check = await self._verification.check(round_)
+        if check is None:
+            return False
+        possible = number <= self._settings.max_turns and self._token_limit() >= _LEAST_TOKENS
+        if check.passed or round_ > self._settings.repair_rounds or not possible:
+            await self._verification.tell(check, agent=self._agent)
+            return False
+        added = [Message("user", report(check))]
+        step = self._added(number - 1, added)
+        await self._verification.tell(check, also=step, agent=self._agent)
+        self._messages += added
+        return True
+
+    async def _unrepaired(self, failure: Failure) -> Failure | None:
+        """What stops a repair does not take back what was finished before it."""
+        if not self._reports():
+            return failure
+        _log.warning("not repaired", reason=failure.reason)
+        check = await self._verification.check(self._reports() + 1)
+        if check:
+            await self._verification.tell(check, agent=self._agent)
+        return None
+
+    def _reports(self) -> int:
+        return sum(m.role == "user" and is_report(m.content) for m in self._messages[1:])
+
     async def _take(self, number: int) -> Failure | None:
+        most = self._settings.max_turns
+        if number > most:
+            return Failure("TURN_LIMIT", f"The model was not done after {most} turns.")
         limit = self._token_limit()
         if limit < _LEAST_TOKENS:
             return self._cost_limit()
@@ -222,12 +261,16 @@ class Conversation:
         self._messages += added
 
     async def _add(self, turn: int, added: Sequence[Message], *events: Event) -> None:
+        step = self._added(turn, added)
+        await self._journal.write(*events, also=step, agent=self._agent)
+        self._messages += added
+
+    def _added(self, turn: int, added: Sequence[Message]) -> Step:
         async def also(connection: AsyncConnection) -> None:
             await self._transcript_on(connection).add(len(self._messages), turn, added)
             await self._knowledge.keep(connection)
 
-        await self._journal.write(*events, also=also, agent=self._agent)
-        self._messages += added
+        return also
 
 
 def _finished(messages: Sequence[Message]) -> bool:

@@ -31,7 +31,9 @@ class Part:
     reading: Reading = read_call
     opening: Opening | None = None
     """Where it is not the project's files and the user's prompt."""
+    checked: bool = False
+    """Whether its end is the site's: then the site is checked, and what is found comes back to it."""
 
 
-EVERYTHING = Part()
+EVERYTHING = Part(checked=True)
 """One agent that does all of it."""

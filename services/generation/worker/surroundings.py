@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kit.db import Database
 from kit.db.listen import Listener
+from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
 from services.generation.prices import PriceBook
@@ -22,4 +23,5 @@ class Surroundings:
     projects: Projects
     sandboxes: Sandboxes
     prices: PriceBook
+    checker: Checker
     settings: GenerationSettings
