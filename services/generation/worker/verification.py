@@ -35,7 +35,7 @@ class Verification:
     async def check(self, round_: int) -> Check | None:
         """The files as they are now; ``None`` where nothing was changed, or where they can't be checked."""
         try:
-            found = await self._findings()
+            found = await self._findings(round_)
         except NotFound:
             raise
         except ServiceError as exc:
@@ -50,7 +50,7 @@ class Verification:
         kept = check_bytes(check)
         await self._journal.write(check, also=also, agent=agent, check_result=kept)
 
-    async def _findings(self) -> list[Finding] | None:
+    async def _findings(self, round_: int) -> list[Finding] | None:
         projects, project = self._projects, self._project
         head = await patiently(lambda: projects.head(project), self._patience)
         now = await patiently(lambda: projects.manifest(project), self._patience)
@@ -60,7 +60,8 @@ class Verification:
         old = {file.path: file.sha256 for file in then}
         changed = {file.path for file in now if old.get(file.path) != file.sha256}
         if not changed and len(now) == len(then):
-            return None
+            # A repair may take back the change itself.
+            return [] if round_ > 1 else None
         contents = await self._read(_chosen(now, changed), 0)
         past = await self._read(_chosen([f for f in then if f.path in changed], changed), head)
         return await self._checker.blamed(_files(then, {**contents, **past}), _files(now, contents))

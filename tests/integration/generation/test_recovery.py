@@ -354,6 +354,7 @@ async def process(world: World, port: int) -> AsyncIterator[psutil.Popen]:
         "ANTHROPIC_BASE_URL": world.model.url,
         "GENERATION_LEASE_SECONDS": "2",
         "GENERATION_LEASE_RENEW_SECONDS": "0.5",
+        "GENERATION_REPAIR_ROUNDS": "0",
     }
     child = psutil.Popen(
         [sys.executable, "-m", "services.generation"],
