@@ -42,7 +42,14 @@ def _routes() -> list[tuple[str, str, str]]:
 
 
 PUBLIC = {"Register", "Login", "Refresh", "Logout", "GetSigningKeys"}
-OWN = {"CreateProject", "ListProjects", "GetMe", "GetSandboxUsage"}
+OWN = {
+    "CreateProject",
+    "GetGenerationUsage",
+    "GetMe",
+    "GetSandboxUsage",
+    "ListModels",
+    "ListProjects",
+}
 FOREIGN = [route for route in _routes() if route[0] not in PUBLIC | OWN]
 
 

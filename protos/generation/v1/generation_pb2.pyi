@@ -326,7 +326,9 @@ class StartGenerationRequest(message.Message):
     prompt: builtins.str
     """What to make or change, 1 to 32,768 bytes, not blank."""
     model: builtins.str
-    """Which model; empty for the platform's default."""
+    """Which model, by a name of GET /api/models or another one that its vendor knows; empty: the project's, or else the platform's
+    default.
+    """
     idempotency_key: builtins.str
     """A key of the caller's choice: repeated with the same key the same generation is answered; the same key with another body is ABORTED
     (IDEMPOTENCY_CONFLICT). The Idempotency-Key header sets it.
@@ -334,7 +336,9 @@ class StartGenerationRequest(message.Message):
     mode: GenerationMode.ValueType
     """Who works on it; not set: one agent."""
     max_cost_usd: builtins.float
-    """What it may cost at most, in US dollars; 0 or more than the platform's limit: that limit."""
+    """What it may cost at most, in US dollars; 0 or more than the platform's limit: that limit. Where less is left of the day's or the
+    month's budget, it may cost that.
+    """
     @builtins.property
     def attachments(self) -> containers.RepeatedCompositeFieldContainer[Attachment]:
         """Images and files that belong to the prompt: at most 10, together at most 5 MiB."""
@@ -709,7 +713,7 @@ class PeriodUsage(message.Message):
     reserved_usd: builtins.float
     """US dollars that generations under way have reserved beyond what they have used."""
     limit_usd: builtins.float
-    """US dollars that may be used."""
+    """US dollars that may be used; 0: any amount."""
     @builtins.property
     def usage(self) -> Usage:
         """Tokens and their price. Turns are all turns of all generations."""
@@ -938,7 +942,7 @@ class Queued(message.Message):
 
     POSITION_FIELD_NUMBER: builtins.int
     position: builtins.int
-    """How many of the user's generations come before it; 0 when it is next. Told again when it changes."""
+    """How many of the user's waiting generations were asked for before it; 0 when it is next. Told again when it changes."""
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from kit.errors import Unavailable
 from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
 from tests.fixtures.generation import Person, World
@@ -156,8 +157,6 @@ async def test_yesterday_and_another_user_do_not_count(world: World) -> None:
 async def test_whatever_the_end_nothing_stays_set_aside(world: World, end: str) -> None:
     person = await world.user()
     if end == "no sandbox":
-        from kit.errors import Unavailable
-
         world.sandboxes.before_ensure = lambda: Unavailable("no engine")
         with pytest.raises(grpc.aio.AioRpcError):
             await person.start()

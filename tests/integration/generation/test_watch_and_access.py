@@ -105,11 +105,27 @@ async def test_another_user_s_generations_do_not_exist(world: World) -> None:
     assert len(await world.rows("SELECT 1 FROM generations")) == 1
 
 
+async def test_usage_is_the_caller_s_own(world: World) -> None:
+    owner, stranger = await world.user(), await world.user()
+    await owner.checked(await owner.start())
+    request = pb.GetGenerationUsageRequest()
+    assert (await owner.stub().GetGenerationUsage(request)).today.usage.turns == 2
+    found = await stranger.stub().GetGenerationUsage(request)
+    assert found.today.usage == pb.Usage()
+    assert (found.running, found.queued) == (0, 0)
+
+
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c"])
 async def test_without_a_good_token_nothing_is_answered(world: World, token: str) -> None:
     stub = world.replicas[0].stub(token)
-    code, _ = await code_of(stub.GetGeneration(pb.GetGenerationRequest(generation_id="gen-1")))
-    assert code == grpc.StatusCode.UNAUTHENTICATED
+    calls = [
+        stub.GetGeneration(pb.GetGenerationRequest(generation_id="gen-1")),
+        stub.ListModels(pb.ListModelsRequest()),
+        stub.GetGenerationUsage(pb.GetGenerationUsageRequest()),
+    ]
+    for call in calls:
+        code, _ = await code_of(call)
+        assert code == grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_service_s_token_without_a_user_is_refused(world: World) -> None:

@@ -227,3 +227,27 @@ async def test_a_report_for_a_deleted_project_says_so(projects_service: Projects
                 project_id=project_id, status=projects_pb2.SANDBOX_STATUS_INACTIVE, revision=9
             )
         )
+
+
+async def test_a_project_names_its_model_until_it_is_told_otherwise(
+    projects_service: ProjectsService,
+) -> None:
+    user = await projects_service.user()
+    made = await user.projects.CreateProject(_create(model="claude-opus-5-5"))
+    assert made.model == "claude-opus-5-5"
+    update = projects_pb2.UpdateProjectRequest
+    renamed = await user.projects.UpdateProject(update(project_id=made.project_id, name="New"))
+    assert renamed.model == "claude-opus-5-5"
+    emptied = await user.projects.UpdateProject(update(project_id=made.project_id, model=""))
+    assert emptied.model == ""
+    assert (await user.projects.CreateProject(_create())).model == ""
+    await refused(user.projects.CreateProject(_create(model="a b")), Code.INVALID_ARGUMENT)
+
+
+async def test_the_same_key_with_another_model_is_a_conflict(
+    projects_service: ProjectsService,
+) -> None:
+    user = await projects_service.user()
+    await user.projects.CreateProject(_create(idempotency_key="k", model="claude-opus-5-5"))
+    again = _create(idempotency_key="k", model="claude-haiku-5-5")
+    await refused(user.projects.CreateProject(again), Code.ABORTED)
