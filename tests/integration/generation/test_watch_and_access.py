@@ -149,7 +149,7 @@ BAD = {
 
 @pytest.mark.parametrize(("fields", "name"), BAD.values(), ids=BAD.keys())
 async def test_a_bad_start_names_the_field_and_changes_nothing(
-    world: World, fields: dict[str, str], name: str
+    world: World, fields: dict[str, Any], name: str
 ) -> None:
     person = await world.user()
     request = pb.StartGenerationRequest(**{"project_id": person.project_id, **fields})

@@ -241,7 +241,8 @@ async def test_a_project_names_its_model_until_it_is_told_otherwise(
     emptied = await user.projects.UpdateProject(update(project_id=made.project_id, model=""))
     assert emptied.model == ""
     assert (await user.projects.CreateProject(_create())).model == ""
-    await refused(user.projects.CreateProject(_create(model="a b")), Code.INVALID_ARGUMENT)
+    async with refused(Code.INVALID_ARGUMENT):
+        await user.projects.CreateProject(_create(model="a b"))
 
 
 async def test_the_same_key_with_another_model_is_a_conflict(
@@ -250,4 +251,5 @@ async def test_the_same_key_with_another_model_is_a_conflict(
     user = await projects_service.user()
     await user.projects.CreateProject(_create(idempotency_key="k", model="claude-opus-5-5"))
     again = _create(idempotency_key="k", model="claude-haiku-5-5")
-    await refused(user.projects.CreateProject(again), Code.ABORTED)
+    async with refused(Code.ABORTED):
+        await user.projects.CreateProject(again)
