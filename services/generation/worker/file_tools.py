@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -73,7 +74,8 @@ class FileTools:
         if text is None:
             return refused(_no_text(file))
         try:
-            new = edited(text, call.edit)
+            # Looking for what is nearest in a large file takes a while; others must not wait for it.
+            new = await asyncio.to_thread(edited, text, call.edit)
         except EditError as exc:
             return refused(f"{exc}\n")
         try:

@@ -91,7 +91,7 @@ async def test_what_is_not_what_it_says_is_refused_and_changes_nothing(world: Wo
 
 async def test_attachments_are_part_of_what_an_idempotency_key_stands_for(world: World) -> None:
     person = await world.user()
-    one = {"idempotency_key": "k", "attachments": [attachment("logo.png", PNG)]}
+    one: dict[str, Any] = {"idempotency_key": "k", "attachments": [attachment("logo.png", PNG)]}
     generation_id = await person.start(**one)
     assert await person.start(**one) == generation_id
     with pytest.raises(grpc.aio.AioRpcError) as found:

@@ -70,3 +70,12 @@ async def test_a_throttled_model_shows_files_while_they_are_written(
     # Files arrive one after another, not all at the end of the turn.
     last_delta = len(names) - 1 - names[::-1].index("file_delta")
     assert names.index("file_written") < last_delta
+
+
+async def test_a_follow_up_reads_tools_and_system_from_the_cache(local: World) -> None:
+    person = await local.user()
+    await person.checked(await person.start("a landing page for a bakery in Lisbon"))
+    events = await person.checked(await person.start("Change the title to Forno Dourado"))
+    first = next(event.usage for event in events if event.WhichOneof("event") == "usage")
+    # Both requests begin alike: the tools and the system prompt, more than two thousand tokens.
+    assert first.cache_read_tokens > 1_000

@@ -90,10 +90,10 @@ async def test_a_user_s_edit_in_between_is_shown_and_kept(world: World) -> None:
         gate.set()
     events = await person.checked(generation_id)
     assert kinds(events)[-1] == "succeeded"
-    for request, text in ((1, "first"), (2, "second")):
+    for request, shown in ((1, "first"), (2, "second")):
         (result,) = results(world, request)
         assert result["is_error"]
-        assert f"the user's {text}" in result["content"]
+        assert f"the user's {shown}" in result["content"]
     assert await person.read("index.html") == b"<h1>Hello</h1> the user's third"
 
 

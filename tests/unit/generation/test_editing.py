@@ -47,6 +47,11 @@ def test_a_text_that_is_there_twice_is_refused_with_its_places() -> None:
     )
 
 
+def test_a_text_that_is_everywhere_is_not_counted_to_the_end() -> None:
+    said = refusal("a" * 100_000, Replacement("a" * 1_000, "b"))
+    assert "at least 1000 times, beginning in lines 1, 1" in said
+
+
 def test_places_that_overlap_are_more_than_one() -> None:
     assert "2 times" in refusal("aaa", Replacement("aa", "b"))
 

@@ -65,8 +65,8 @@ TOOLS: tuple[Block, ...] = (
     ),
     _tool(
         RUN_COMMAND,
-        "Runs a shell command (bash) in the site's folder, in a sandbox without network credentials, and answers with "
-        "its exit code and the end of its output. It is stopped after a minute. Files that it changes are saved.",
+        "Runs a shell command (bash) in the site's folder, in its sandbox, and answers with its exit code "
+        "and the end of its output. It is stopped at a time limit. Files that it changes are saved.",
         command={"type": "string", "description": "The command."},
     ),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.generation.agent.tools.nearest import nearest
 from services.generation.agent.tools.viewing import numbered
 
-_SHOWN_PLACES = 10
+_SHOWN_PLACES, _MOST_PLACES = 10, 1_000
 
 
 class EditError(Exception):
@@ -80,7 +80,8 @@ def _replaced(text: str, old: str, new: str) -> Edited:
     if len(at) == 1:
         return _spliced(text, at[0], at[0] + len(old), new)
     if at:
-        raise _several([text.count("\n", 0, start) + 1 for start in at])
+        shown = [text.count("\n", 0, start) + 1 for start in at[:_SHOWN_PLACES]]
+        raise _several(shown, len(at))
     return _replaced_loosely(text, old, new)
 
 
@@ -97,7 +98,7 @@ def _replaced_loosely(text: str, old: str, new: str) -> Edited:
         if bare[start] == wanted[0] and bare[start : start + len(wanted)] == wanted
     ]
     if len(found) > 1:
-        raise _several([start + 1 for start in found])
+        raise _several([start + 1 for start in found[:_SHOWN_PLACES]], len(found))
     if not found:
         raise _missing(text, old, new)
     start, end = found[0], found[0] + len(wanted)
@@ -138,18 +139,17 @@ def _places(text: str, old: str) -> list[int]:
     """Where ``old`` begins, overlapping places included: two that overlap are not one."""
     found = []
     start = text.find(old)
-    while start != -1:
+    while start != -1 and len(found) < _MOST_PLACES:
         found.append(start)
         start = text.find(old, start + 1)
     return found
 
 
-def _several(lines: list[int]) -> EditError:
-    named = ", ".join(map(str, lines[:_SHOWN_PLACES])) + (
-        ", …" if len(lines) > _SHOWN_PLACES else ""
-    )
+def _several(lines: list[int], count: int) -> EditError:
+    named = ", ".join(map(str, lines)) + (", …" if count > len(lines) else "")
+    times = f"{count} times" if count < _MOST_PLACES else f"at least {_MOST_PLACES} times"
     return EditError(
-        f"old_str: is there {len(lines)} times, beginning in lines {named}. "
+        f"old_str: is there {times}, beginning in lines {named}. "
         "Give more of the lines around the one you mean."
     )
 

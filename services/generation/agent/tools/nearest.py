@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-_MOST_LINES = 20_000
+_MOST_LINES = 5_000
 _LONGEST_LINE = 400
 _COMPARED = 60
 _LIKE = 0.5
