@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 from kit.testing import eventually
@@ -26,6 +27,10 @@ def replace(path: str, old: str, new: str) -> Answer:
 def results(world: World, request: int = -1) -> list[Any]:
     found: list[Any] = world.model.requests[request]["messages"][-1]["content"]
     return found
+
+
+def asked(world: World, times: int) -> bool:
+    return len(world.model.requests) == times
 
 
 async def with_page(world: World) -> Person:
@@ -85,7 +90,7 @@ async def test_a_user_s_edit_in_between_is_shown_and_kept(world: World) -> None:
     world.model.script += [replace("index.html", "second", "third"), done()]
     generation_id = await person.start()
     for number, (gate, text) in enumerate(zip(gates, (b"first", b"second"), strict=True), 1):
-        await eventually(lambda number=number: len(world.model.requests) == number)
+        await eventually(partial(asked, world, number))
         await person.edit("index.html", b"<h1>Hello</h1> the user's " + text)
         gate.set()
     events = await person.checked(generation_id)

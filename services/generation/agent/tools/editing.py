@@ -137,7 +137,7 @@ def _spliced(text: str, start: int, end: int, new: str) -> Edited:
 
 def _places(text: str, old: str) -> list[int]:
     """Where ``old`` begins, overlapping places included: two that overlap are not one."""
-    found = []
+    found: list[int] = []
     start = text.find(old)
     while start != -1 and len(found) < _MOST_PLACES:
         found.append(start)
