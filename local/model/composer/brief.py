@@ -13,7 +13,7 @@ from local.model.composer.reading import MAX_NAME, MAX_SUBJECT, Scheme, tidy
 SHEETS = ("menu", "shop", "resume", "gallery", "course", "dashboard")
 KINDS = ("landing", "portfolio", "blog", "event", "docs", "tool", "game", *SHEETS)
 # Kinds whose words there are in every language of the lexicon; the others are in English alone.
-TRANSLATED = SHEETS
+TRANSLATED = ("landing", *SHEETS)
 
 
 @dataclass(frozen=True, slots=True)

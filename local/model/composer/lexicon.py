@@ -8,10 +8,13 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent / "lexicon"
 ANY = "any"
+# Languages other than English in which trades have names and words.
+TRADE_LANGUAGES = ("es", "de", "pt")
 # Words that name a trade only when nothing more telling is said.
 _GENERIC = re.compile(
     "studio|shop|store|app|service|bar|school|club|agency|platform|product|market|clinic|garage|hair|"
-    "ai|repair|dance|software|tax|community|farm|library|inn|api|singer|gift|books"
+    "ai|repair|dance|software|tax|community|farm|library|inn|api|singer|gift|books|tienda|loja|laden|geschäft|programa|"
+    "aplicación|aplicação|anwendung|asociación|associação|verein"
 )
 
 
@@ -70,6 +73,10 @@ def _entry(name: str) -> dict[str, str]:
     for key, entry in table(name).items():
         for word in entry["words"]:
             found.setdefault(word, key)
+    for lang in TRADE_LANGUAGES if name == "trades" else ():
+        for key, words in table(f"trades_{lang}")["labels"].items():
+            for word in words:
+                found.setdefault(word.lower(), key)
     return found
 
 

@@ -42,6 +42,9 @@ PROMPTS = [
     "x" * 32_000,
 ]
 NEW_KINDS = {
+    "table": "a landing page for a bakery",
+    "craft": "a landing page for a dentist",
+    "product": "a landing page for a SaaS",
     "menu": "a restaurant menu",
     "shop": "an online shop",
     "resume": "a resume",

@@ -34,6 +34,7 @@ PROMPTS = {
     "memory": "a memory game",
     "tic-tac-toe": "tic tac toe",
     "breakout": "a breakout game",
+    "in German": "eine Seite für eine Zahnarztpraxis in Hamburg, auf Deutsch",
     "menu": "a restaurant menu in Lisbon in Portuguese",
     "shop": "an online shop called 'Äther & Co', in German",
     "resume": "a resume for Ana Silva",

@@ -37,6 +37,9 @@ from local.model.composer.compose import compose
         ("ein Töpferkurs in Hamburg", "course", ""),
         ("a sales dashboard", "dashboard", ""),
         ("a bakery, three pages: home, menu, contact", "landing", "bakery"),
+        ("una página para una panadería en Madrid", "landing", "bakery"),
+        ("eine Seite für meine Zahnarztpraxis", "landing", "dentist"),
+        ("uma página para a minha barbearia", "landing", "barber"),
         ("a dark bakery called The Snake Pit", "landing", "bakery"),
         ("something nice", "landing", ""),
         ("", "landing", ""),
@@ -142,6 +145,8 @@ def test_a_memo_from_elsewhere_is_put_right() -> None:
         ("a course in Spanish", "es", "es"),
         ("a course on Spanish cooking in Berlin", "en", "de"),
         ("a photo gallery", "en", "any"),
+        ("una página para una panadería en Madrid", "es", "es"),
+        ("eine Seite für meine Zahnarztpraxis", "de", "de"),
     ],
 )
 def test_the_language_and_what_it_lends(prompt: str, lang: str, country: str) -> None:

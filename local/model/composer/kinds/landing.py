@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from local.model.composer import lexicon, locale
+from local.model.composer import languages, lexicon, locale
 from local.model.composer.brief import Brief
 from local.model.composer.chance import Chance
+from local.model.composer.languages import ENGLISH
 from local.model.composer.locale import Locale
 from local.model.composer.render import base_context, render
 from local.model.composer.site import Site
 from local.model.composer.text import article, slug
 
 FALLBACK = "shop"
-WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 # Opening and closing time from Monday to Sunday; None is a closed day.
 HOURS: dict[str, tuple[tuple[str, str] | None, ...]] = {
     "early": (None, *[("07:00", "16:00")] * 4, ("07:30", "17:00"), ("08:00", "13:00")),
@@ -57,12 +57,18 @@ def _trade(brief: Brief) -> dict[str, Any]:
     trades = lexicon.table("trades")
     trade: dict[str, Any] = trades.get(brief.topic) or trades[FALLBACK]
     local: dict[str, Any] = trade.get("local", {}).get(brief.country, {})
-    return trade | local
+    if brief.lang == ENGLISH:
+        return trade | local
+    words = lexicon.table(f"trades_{brief.lang}")
+    names = local.get("names", trade["names"])
+    label = words["labels"].get(brief.topic, words["labels"][FALLBACK])[0]
+    said: dict[str, Any] = words["layouts"][trade["layout"]]
+    return trade | said | {"names": names, "label": label}
 
 
 def _label(brief: Brief, trade: dict[str, Any]) -> str:
     """What the business is called in the prompt's own word, else in ours."""
-    noun = lexicon.find_noun("trades", brief.subject)
+    noun = lexicon.find_noun("trades", brief.subject) if brief.lang == ENGLISH else ""
     return noun or str(trade["label"])
 
 
@@ -70,7 +76,8 @@ def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
     chance = Chance(brief.seed)
     name = brief.name or chance.pick("name", trade["names"])
     where = locale.of(brief)
-    filled = {"name": name, "place": brief.place or "town"}
+    chrome: Any = languages.words(brief.lang)
+    filled = {"name": name, "place": brief.place or chrome["town"]}
     taglines = [line for line in trade["taglines"] if brief.place or "{place}" not in line]
     return {
         "name": name,
@@ -80,8 +87,9 @@ def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
         "motif": trade["motif"],
         "art": ART[trade["layout"]],
         "locale": where,
+        "hello": where.hello if brief.lang == ENGLISH else chrome["hello"],
         "place": brief.place,
-        "purpose": brief.subject if trade["layout"] == "product" else "",
+        "purpose": brief.subject if trade["layout"] == "product" and brief.lang == ENGLISH else "",
         "tagline": chance.pick("tagline", taglines).format(**filled),
         "lead": trade["lead"].format(**filled),
         "offer_title": trade["offer_title"],
@@ -95,31 +103,38 @@ def _context(brief: Brief, trade: dict[str, Any]) -> dict[str, Any]:
         "story": trade["story"].format(**filled),
         "quote": trade["quote"],
         "cta": trade["cta"],
-        "faq": _faq(trade["layout"], name),
-        "plans": _plans(where),
-        "hours": list(zip(WEEK, HOURS[trade["hours"]], strict=False)),
+        "faq": _faq(brief, trade, name),
+        "plans": _plans(brief, trade, where),
+        "hours": list(zip(chrome["days"], HOURS[trade["hours"]], strict=False)),
         "always_open": trade["hours"] == "always",
         "chance": chance,
     }
 
 
-def _faq(layout: str, name: str) -> list[list[str]]:
-    questions = lexicon.table("faq")[layout if layout == "product" else "craft"]
-    return [[line.format(name=name) for line in item] for item in questions["items"]]
+def _faq(brief: Brief, trade: dict[str, Any], name: str) -> list[list[str]]:
+    if brief.lang == ENGLISH:
+        layout = "product" if trade["layout"] == "product" else "craft"
+        items = lexicon.table("faq")[layout]["items"]
+    else:
+        items = trade.get("faq") or lexicon.table("pages")["faq"][brief.lang]["items"]
+    return [[line.format(name=name) for line in item] for item in items]
 
 
-def _plans(where: Locale) -> list[tuple[str, str, str, list[str]]]:
+def _plans(
+    brief: Brief, trade: dict[str, Any], where: Locale
+) -> list[tuple[str, str, str, list[str]]]:
+    english = lexicon.table("faq")["plans"]
+    prices = [plan["price"] for plan in english]
+    words = [[plan[key] for key in ("name", "free", "unit", "lines")] for plan in english]
+    if brief.lang != ENGLISH:
+        words = trade.get("plans", [])
     return [
-        (
-            plan["name"],
-            where.price(plan["price"]) or plan["free"],
-            plan["unit"],
-            plan["lines"],
-        )
-        for plan in lexicon.table("faq")["plans"]
+        (name, where.price(price) or free, unit, lines)
+        for price, (name, free, unit, lines) in zip(prices, words, strict=False)
     ]
 
 
 def _about(context: dict[str, Any]) -> str:
     where = f" in {context['place']}" if context["place"] else ""
-    return f"{article(context['label'])}{where}"
+    label = context["label"] if context["lang"] != ENGLISH else article(context["label"])
+    return f"{label}{where}"

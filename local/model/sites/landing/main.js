@@ -16,10 +16,10 @@ if (status && today) {
   today.setAttribute("aria-current", "date");
   const clock = now.getHours() * 60 + now.getMinutes();
   const { open, close } = today.dataset;
-  if (!open) status.textContent = "Closed today";
-  else if (clock < minutes(open)) status.textContent = `Opens today at ${open}`;
-  else if (clock < minutes(close)) status.textContent = `Open now, until ${close}`;
-  else status.textContent = "Closed for today";
+  if (!open) status.textContent = {{ t.closed_today | tojson }};
+  else if (clock < minutes(open)) status.textContent = {{ t.opens | tojson }}.replace("{time}", open);
+  else if (clock < minutes(close)) status.textContent = {{ t.open_until | tojson }}.replace("{time}", close);
+  else status.textContent = {{ t.closed_now | tojson }};
   status.hidden = false;
 }
 
@@ -28,8 +28,8 @@ const form = document.querySelector("[data-mailto]");
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const fields = new FormData(form);
-  const subject = encodeURIComponent(`A question from ${fields.get("name")}`);
+  const subject = encodeURIComponent({{ t.question | tojson }}.replace("{name}", fields.get("name")));
   const body = encodeURIComponent(`${fields.get("message")}\n\n${fields.get("name")}, ${fields.get("email")}`);
-  form.querySelector("[data-note]").textContent = "Your mail program has the message ready to send.";
+  form.querySelector("[data-note]").textContent = {{ t.sent | tojson }};
   window.location.href = `mailto:${form.dataset.mailto}?subject=${subject}&body=${body}`;
 });
