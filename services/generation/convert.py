@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.generation.v1 import generation_pb2 as pb
 from services.generation import model
-from services.generation.model import Attachment, Event, Job, Status
+from services.generation.model import Attachment, Event, Job, Mode, Status
 from services.generation.repository import LoggedEvent
 
 _STATUS = {
@@ -21,8 +21,17 @@ _STATUS = {
 }
 # A month's tokens may be more than the message can say.
 _MOST = 2**31 - 1
+_MODE = {
+    Mode.SINGLE: pb.GENERATION_MODE_SINGLE,
+    Mode.TEAM: pb.GENERATION_MODE_TEAM,
+}
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 """The names of the events that come last."""
+
+
+def mode(asked: int) -> Mode:
+    """The mode that a request names; one agent where it names none."""
+    return Mode.TEAM if asked == pb.GENERATION_MODE_TEAM else Mode.SINGLE
 
 
 def event_entry(event: Event, agent: str = "") -> tuple[str, bytes]:
@@ -52,6 +61,16 @@ def files_told(payloads: Iterable[bytes]) -> dict[str, str]:
     return told
 
 
+def agents_told(payloads: Iterable[bytes]) -> dict[str, str]:
+    """Each agent that these events say has finished, with what it could not do; empty where it did all of it."""
+    told: dict[str, str] = {}
+    for payload in payloads:
+        message = pb.GenerationEvent.FromString(payload)
+        finished = message.agent_finished
+        told[message.agent] = "" if finished.succeeded else finished.summary or "not done"
+    return told
+
+
 def generation(job: Job) -> pb.Generation:
     """A generation as it goes out."""
     message = pb.Generation(
@@ -60,6 +79,7 @@ def generation(job: Job) -> pb.Generation:
         prompt=job.prompt,
         model=job.model,
         status=_STATUS[job.status],
+        mode=_MODE[job.mode],
         sandbox_id=job.sandbox.sandbox_id,
         sandbox_url=job.sandbox.sandbox_url,
         preview_url=job.sandbox.preview_url,

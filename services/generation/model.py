@@ -37,6 +37,13 @@ def sources(target: Status) -> tuple[Status, ...]:
     return tuple(status for status, following in NEXT.items() if target in following)
 
 
+class Mode(StrEnum):
+    """Who works on a generation."""
+
+    SINGLE = "single"
+    TEAM = "team"
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """What one turn of the model used."""
@@ -129,6 +136,7 @@ class Job:
     model: str
     status: Status
     created_at: datetime
+    mode: Mode = Mode.SINGLE
     epoch: int = 0
     body_hash: str = ""
     sandbox: Sandbox = field(default_factory=Sandbox)

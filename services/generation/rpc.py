@@ -52,6 +52,7 @@ class GenerationServicer(generation_pb2_grpc.GenerationServiceServicer):
             idempotency_key=request.idempotency_key,
             attachments=convert.attachments(request),
             max_cost_usd=dollars(request.max_cost_usd),
+            mode=convert.mode(request.mode),
         )
         return convert.start_response(await self._start.start(asked))
 

@@ -86,6 +86,10 @@ class GenerationSettings(ServerSettings):
     """How often what a check finds goes back to the model."""
     check_seconds: float = Field(20, gt=0)
     """Longest that one check may take; one that takes longer is left out."""
+    team_max_pages: int = Field(12, ge=1, le=50)
+    """Pages that a team may plan."""
+    team_parallel: int = Field(4, ge=1)
+    """Agents of a team that write pages at once."""
     context_bytes: int = Field(100_000, ge=0)
     """Bytes of the project's text files that a prompt carries along."""
 

@@ -76,7 +76,7 @@ def opening(
     """
     blocks: list[Block] = []
     if files or attached:
-        text = _project(files, contents, earlier, attached)
+        text = project_files(files, contents, earlier, attached)
         blocks.append({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}})
     blocks += attachment_blocks(attached)
     blocks.append({"type": "text", "text": prompt})
@@ -105,12 +105,13 @@ def title_of(prompt: str) -> str:
     return line if len(line) <= 200 else f"{line[:199]}…"
 
 
-def _project(
+def project_files(
     files: Sequence[FileInfo],
     contents: Mapping[str, str],
-    earlier: Sequence[str],
-    attached: Sequence[Attachment],
+    earlier: Sequence[str] = (),
+    attached: Sequence[Attachment] = (),
 ) -> str:
+    """All files by name, these with their contents, and what else is known of the project."""
     lines = ["<project_files>"]
     lines += ["The site as it is now:", "", listing(files)] if files else ["The site is empty."]
     for path, text in contents.items():

@@ -93,12 +93,13 @@ class Events:
 
     async def of_files(self, generation_id: str) -> list[bytes]:
         """Payloads of the events that tell of files written and deleted, in order."""
+        return await self.of_kinds(generation_id, "file_written", "file_deleted")
+
+    async def of_kinds(self, generation_id: str, *kinds: str) -> list[bytes]:
+        """Payloads of the events of these names, in order."""
         rows = await self._connection.execute(
             sa.select(log.c.payload)
-            .where(
-                (log.c.generation_id == generation_id)
-                & log.c.kind.in_(("file_written", "file_deleted"))
-            )
+            .where((log.c.generation_id == generation_id) & log.c.kind.in_(kinds))
             .order_by(log.c.sequence)
         )
         return list(rows.scalars())

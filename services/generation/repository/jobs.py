@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.generation.model import Failure, Job, Sandbox, Status, Usage
+from services.generation.model import Failure, Job, Mode, Sandbox, Status, Usage
 from services.generation.tables import generations as table
 
 _USAGE = (
@@ -43,6 +43,7 @@ class NewJob:
     """What of its owner's budgets is set aside for it, in US dollars."""
     queue_position: int = 0
     """How many of its owner's come before it."""
+    mode: Mode = Mode.SINGLE
 
 
 class Jobs:
@@ -237,6 +238,7 @@ def job_from(row: sa.RowMapping) -> Job:
     return Job(
         **{name: row[name] for name in plain},
         status=Status(row["status"]),
+        mode=Mode(row["mode"]),
         sandbox=Sandbox(row["sandbox_id"], row["sandbox_url"], row["preview_url"]),
         usage=Usage(**{name: row[name] for name in _USAGE}),
         failure=failure,

@@ -14,7 +14,7 @@ from kit.db import Database
 from kit.errors import Conflict, QuotaExceeded, ServiceError
 from kit.ids import new_id
 from services.generation.convert import event_entry
-from services.generation.model import Attachment, Failed, Failure, Job, Queued, Status
+from services.generation.model import Attachment, Failed, Failure, Job, Mode, Queued, Status
 from services.generation.peers import Projects, Sandboxes
 from services.generation.repository import Attachments, Events, Jobs, NewJob
 from services.generation.repository.wakeups import QUEUE, notify
@@ -39,12 +39,13 @@ class StartRequest:
     attachments: tuple[Attachment, ...] = ()
     max_cost_usd: Decimal = Decimal(0)
     """In US dollars; 0: as much as the platform allows."""
+    mode: Mode = Mode.SINGLE
 
     @property
     def body_hash(self) -> str:
         """Tells whether a repeated key asks for the same."""
         cost = str(self.max_cost_usd) if self.max_cost_usd else ""
-        parts = (self.project_id, self.prompt, self.model, cost)
+        parts = (self.project_id, self.prompt, self.model, cost, self.mode)
         framed = [part.encode() for part in parts]
         for one in self.attachments:
             framed += [one.name.encode(), one.media_type.encode(), one.content]
@@ -198,4 +199,5 @@ def _new(request: StartRequest, model: str) -> NewJob:
         model=model,
         body_hash=request.body_hash,
         idempotency_key=request.idempotency_key,
+        mode=request.mode,
     )

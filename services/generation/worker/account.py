@@ -131,6 +131,10 @@ class Account:
         held = (max(running.get(one, none), self._promised.get(one, none)) for one in agents)
         return sum(held, none)
 
+    def release(self, agent: str) -> None:
+        """The agent asks for no further turn: what was set aside for it is the others'."""
+        self._promised.pop(agent, None)
+
     def _closed(self, agent: str) -> _Attempt:
         self._promised.pop(agent, None)
         try:

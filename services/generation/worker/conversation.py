@@ -13,7 +13,9 @@ from services.generation.agent.size import characters
 from services.generation.convert import check_of
 from services.generation.language_model import ModelError, TurnRequest
 from services.generation.model import (
+    MOST_FINDINGS,
     AgentStarted,
+    Check,
     Event,
     Failure,
     Job,
@@ -76,14 +78,18 @@ class Conversation:
         if lost and not _finished(self._messages):
             restarted = TurnRestarted(number, "worker lost")
             await self._journal.write(restarted, agent=self._agent)
-        while not _finished(self._messages) or (
-            self._part.checked and await self._sent_back(number)
-        ):
+        while not _finished(self._messages) or await self._sent_back(number):
             stopped = await self._take(number)
             if stopped is not None:
                 return await self._unrepaired(stopped)
             number += 1
         return None
+
+    @property
+    def last_words(self) -> str:
+        """What the model said in its last message."""
+        last = self._messages[-1].content if self._messages else []
+        return "\n".join(str(block["text"]) for block in last if block.get("type") == "text")
 
     async def account_for_cut(self) -> None:
         """Books what an attempt that was stopped by us used, by estimate."""
@@ -95,29 +101,43 @@ class Conversation:
         """Checks what the model has finished; whether it has more to do. A check that is written counts for all."""
         round_ = self._reports() + 1
         last = check_of(self._job.check_result)
-        if last and last.round >= round_:
+        if self._part.checked and last and last.round >= round_:
             return False
-        check = await self._verification.check(round_)
+        check = await self._checked(round_)
         if check is None:
             return False
         possible = number <= self._settings.max_turns and self._token_limit() >= _LEAST_TOKENS
         if check.passed or round_ > self._settings.repair_rounds or not possible:
-            await self._verification.tell(check, agent=self._agent)
+            await self._tell(check)
             return False
         added = [Message("user", report(check))]
-        step = self._added(number - 1, added)
-        await self._verification.tell(check, also=step, agent=self._agent)
+        await self._tell(check, self._added(number - 1, added))
         self._messages += added
         return True
+
+    async def _checked(self, round_: int) -> Check | None:
+        """What the part's own inspection finds and, at the site's end, what is wrong with the site."""
+        inspect = self._part.inspection
+        found = await inspect() if inspect else []
+        if self._part.checked:
+            return await self._verification.check(round_, found)
+        return Check(round_, tuple(found[:MOST_FINDINGS]), len(found)) if found else None
+
+    async def _tell(self, check: Check, also: Step | None = None) -> None:
+        """The log has the site's checks; what a part is told to mend on its way is its own."""
+        if self._part.checked:
+            await self._verification.tell(check, also=also, agent=self._agent)
+        elif also:
+            await self._journal.write(also=also)
 
     async def _unrepaired(self, failure: Failure) -> Failure | None:
         """What stops a repair does not take back what was finished before it."""
         if not self._reports():
             return failure
         _log.warning("not repaired", reason=failure.reason)
-        check = await self._verification.check(self._reports() + 1)
+        check = await self._checked(self._reports() + 1)
         if check:
-            await self._verification.tell(check, agent=self._agent)
+            await self._tell(check)
         return None
 
     def _reports(self) -> int:

@@ -7,6 +7,7 @@ from services.generation.agent.tools import (
     Call,
     DeleteFile,
     EditFile,
+    Noted,
     RenameFile,
     RunCommand,
     UseAttachment,
@@ -63,6 +64,8 @@ class Hands:
                 return await self._command.run(command)
             case UseAttachment(path, name):
                 return await self._attachment(path, name, origin)
+            case Noted(answer):
+                return Done(answer)
             case BadCall(problem):
                 return Done(problem, is_error=True)
 

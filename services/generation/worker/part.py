@@ -9,11 +9,14 @@ from typing import Any
 from services.generation.agent.prompt import SYSTEM
 from services.generation.agent.tools import TOOLS, Call, read_call
 from services.generation.language_model import Block
+from services.generation.model import Finding
 
 Reading = Callable[[str, dict[str, Any], bool], Call]
 """What a call of a tool asks for, by its name, its input, and whether that was valid JSON."""
 Opening = Callable[[], Awaitable[list[Block]]]
 """The first message's content."""
+Inspection = Callable[[], Awaitable[list[Finding]]]
+"""What the part still lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,10 @@ class Part:
     reading: Reading = read_call
     opening: Opening | None = None
     """Where it is not the project's files and the user's prompt."""
+    inspection: Inspection | None = None
+    """Asked whenever the model says that it has finished; what it finds comes back to the model."""
     checked: bool = False
-    """Whether its end is the site's: then the site is checked, and what is found comes back to it."""
+    """Whether its end is the site's: then the site is checked as well."""
 
 
 EVERYTHING = Part(checked=True)

@@ -32,8 +32,8 @@ class Verification:
         self._project = job.project_id
         self._journal = journal
 
-    async def check(self, round_: int) -> Check | None:
-        """The files as they are now; ``None`` where nothing was changed, or where they can't be checked."""
+    async def check(self, round_: int, known: Sequence[Finding] = ()) -> Check | None:
+        """The files as they are now, ``known`` findings first; ``None`` where nothing can be checked."""
         try:
             found = await self._findings(round_)
         except NotFound:
@@ -41,8 +41,9 @@ class Verification:
         except ServiceError as exc:
             _log.warning("not checked", reason=exc.reason)
             return None
-        if found is None:
+        if found is None and not known:
             return None
+        found = [*known, *(found or ())]
         return Check(round_, tuple(found[:MOST_FINDINGS]), len(found))
 
     async def tell(self, check: Check, also: Step | None = None, agent: str = "") -> None:

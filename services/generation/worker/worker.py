@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kit.context import acting_for, request_id
 from kit.errors import NotFound, QuotaExceeded, ServiceError
-from services.generation.model import Failure, Job, Started
+from services.generation.model import Failure, Job, Mode, Started
 from services.generation.worker.account import Account
 from services.generation.worker.conversation import Conversation
 from services.generation.worker.endings import SERVICE_UNAVAILABLE, Endings
@@ -22,6 +22,7 @@ from services.generation.worker.journal import Journal, LeaseLost
 from services.generation.worker.lease import Lease, Stop
 from services.generation.worker.patience import PASSING, patiently
 from services.generation.worker.surroundings import Surroundings
+from services.generation.worker.team.team import Team
 from services.generation.worker.writes import Writes
 
 _log = structlog.get_logger(__name__)
@@ -51,7 +52,8 @@ class Worker:
         self._journal = Journal(around.database, job, settings.event_batch_ms / 1000)
         self._account = Account(job, around.prices, settings.usage_interval_seconds)
         self._writes = Writes(around, job, self._journal)
-        self._conversation = Conversation(around, job, self._journal, self._writes, self._account)
+        talk = Team if job.mode is Mode.TEAM else Conversation
+        self._conversation = talk(around, job, self._journal, self._writes, self._account)
         self.lease = Lease(
             around.database,
             around.listener,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from protos.generation.v1 import generation_pb2 as pb
 from tests.fixtures.generation import World
 from tests.fixtures.history import kinds
 from tests.fixtures.model import ModelServer
@@ -54,6 +55,22 @@ async def test_a_follow_up_changes_the_site(local: World) -> None:
     after = {path: await person.read(path) for path in await person.paths()}
     assert b"Forno Dourado" in after["index.html"]
     assert after != before
+
+
+async def test_a_team_writes_the_site_that_one_agent_writes(local: World) -> None:
+    alone, together = await local.user(), await local.user()
+    prompt = "a blog about sourdough"
+    await alone.checked(await alone.start(prompt))
+    events = await together.checked(await together.start(prompt, mode=pb.GENERATION_MODE_TEAM))
+    assert kinds(events)[-1] == "succeeded", events[-1]
+    paths = await together.paths()
+    assert paths == await alone.paths()
+    agents = {event.agent for event in events if event.WhichOneof("event") == "agent_finished"}
+    pages = {path for path in paths if path.endswith(".html")}
+    assert agents == {"planner", "reviewer", *pages}
+    assert len(pages) == 6
+    for path in paths:
+        assert await together.read(path) == await alone.read(path)
 
 
 async def test_a_throttled_model_shows_files_while_they_are_written(

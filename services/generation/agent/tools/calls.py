@@ -63,6 +63,13 @@ class RunCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """A call that is there to tell us something, and what it is answered."""
+
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class BadCall:
     """A call that can't be run, and what to tell the model."""
 
@@ -70,7 +77,15 @@ class BadCall:
 
 
 Call = (
-    WriteFile | EditFile | ViewFile | DeleteFile | RenameFile | UseAttachment | RunCommand | BadCall
+    WriteFile
+    | EditFile
+    | ViewFile
+    | DeleteFile
+    | RenameFile
+    | UseAttachment
+    | RunCommand
+    | Noted
+    | BadCall
 )
 
 
@@ -79,7 +94,7 @@ def paths_of(call: Call) -> tuple[str, ...] | None:
     match call:
         case RunCommand() | ViewFile(path=""):
             return None
-        case BadCall():
+        case BadCall() | Noted():
             return ()
         case RenameFile():
             return (call.path, call.to_path)
