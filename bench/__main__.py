@@ -10,6 +10,7 @@ import sys
 NAMES = (
     "main_job",
     "generation",
+    "team",
     "sandbox",
     "sweep",
     "engine",
