@@ -143,5 +143,10 @@ class Sandboxes(Protocol):
         Cancelled, it ends the command. Raises ``NotFound`` (SANDBOX_NOT_FOUND) where there is no sandbox.
         """
 
+    async def draft(
+        self, project_id: str, origin: Origin, path: str, content: bytes, *, discard: bool = False
+    ) -> None:
+        """Shows a file that is not written yet; ``discard`` ends that, without a path for all of them."""
+
     async def discard(self, project_id: str, generation_id: str) -> None:
         """Closes the sandbox that this generation made, where it is still the project's."""

@@ -86,6 +86,20 @@ class SandboxPeer:
             call.cancel()
         raise Unavailable("the command's end did not arrive")
 
+    async def draft(
+        self, project_id: str, origin: Origin, path: str, content: bytes, *, discard: bool = False
+    ) -> None:
+        """See ``Sandboxes``."""
+        request = pb.WriteDraftRequest(
+            project_id=project_id,
+            origin=files_pb2.WriteOrigin(generation_id=origin.generation_id, epoch=origin.epoch),
+            path=path,
+            content=content,
+            discard=discard,
+        )
+        with peer_errors():
+            await self._stub.WriteDraft(request)
+
     async def discard(self, project_id: str, generation_id: str) -> None:
         """See ``Sandboxes``."""
         request = pb.DiscardSandboxRequest(project_id=project_id, generation_id=generation_id)

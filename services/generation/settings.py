@@ -110,6 +110,8 @@ class GenerationSettings(ServerSettings):
     """After so many workers were lost a generation is given up."""
     poll_seconds: float = Field(1, gt=0)
     """How often the queue and the log are looked at without a wake-up."""
+    draft_interval_ms: int = Field(150, ge=0, le=10_000)
+    """How often a file that is being written is shown in the preview; 0: not before it is done."""
     event_batch_ms: int = Field(50, ge=0, le=5000)
     """How long deltas are gathered before they are written."""
     peer_patience_seconds: float = Field(60, ge=0)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from services.generation.agent.canvas import Canvas
 from services.generation.agent.drafts import FileDraft
 from services.generation.agent.tools import WRITE_FILE, parsed_input, read_call
 from services.generation.language_model import (
@@ -60,6 +61,7 @@ class Attempt:
         self._account = account
         self._turn = Turn()
         self._drafts: dict[str, FileDraft] = {}
+        self._canvases: dict[str, Canvas] = {}
 
     async def take(self, model: LanguageModel, request: TurnRequest, seconds: float) -> Turn:
         """The complete turn. Raises ``ModelError``, also where it takes longer than ``seconds``."""
@@ -72,9 +74,13 @@ class Attempt:
                         await self._journal.write(
                             report, agent=self._key.agent, also=step, **values
                         )
+        except ModelError:
+            await self._erase()
+            raise
         except TimeoutError as exc:
             if not limit.expired():
                 raise
+            await self._erase()
             raise ModelError(
                 "MODEL_UNAVAILABLE",
                 "The model took too long.",
@@ -100,7 +106,7 @@ class Attempt:
             case CallInput(call_id, json):
                 await self._draft(call_id, json)
             case BlockClosed(block, input_json):
-                self._close(block, input_json)
+                await self._close(block, input_json)
             case TurnClosed(stop_reason, tokens):
                 self._turn.stop_reason, self._turn.tokens = stop_reason, tokens
 
@@ -109,11 +115,23 @@ class Attempt:
         draft = self._drafts.get(call_id)
         delta = draft.feed(json) if draft else None
         if delta:
+            canvas = self._canvases.setdefault(call_id, Canvas(delta.path))
+            canvas.add(delta.text)
+            self._writes.painting.show(canvas)
             await self._journal.add(delta, self._key.agent)
 
-    def _close(self, block: Block, input_json: str | None) -> None:
+    async def _erase(self) -> None:
+        """What was begun does not come."""
+        canvases, self._canvases = self._canvases, {}
+        for canvas in canvases.values():
+            await self._writes.painting.finish(canvas)
+            await self._writes.painting.discard(canvas.path)
+
+    async def _close(self, block: Block, input_json: str | None) -> None:
         self._writes.check()
         if block.get("type") == "tool_use":
+            if canvas := self._canvases.pop(str(block["id"]), None):
+                await self._writes.painting.finish(canvas)
             given, valid = parsed_input(input_json or "")
             block["input"] = given
             tool = str(block["name"])

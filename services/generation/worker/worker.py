@@ -81,6 +81,7 @@ class Worker:
                 _log.error("left to another worker", error=type(exc).__name__, exc_info=exc)
             finally:
                 await self._writes.abandon()
+                await self._writes.painting.end()
                 await self._journal.close()
 
     async def _end(self, outcome: Outcome | Failure) -> None:

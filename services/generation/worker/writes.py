@@ -8,7 +8,7 @@ import hashlib
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.errors import Conflict, FailedPrecondition, Invalid, NotFound, QuotaExceeded
-from services.generation.agent.tools import Call, RunCommand, paths_of, tool_result
+from services.generation.agent.tools import Call, RunCommand, WriteFile, paths_of, tool_result
 from services.generation.language_model import Block
 from services.generation.model import Job
 from services.generation.peers import Origin
@@ -17,6 +17,7 @@ from services.generation.worker.done import Done, refused
 from services.generation.worker.hands import Hands
 from services.generation.worker.journal import Journal, LeaseLost
 from services.generation.worker.knowledge import Knowledge
+from services.generation.worker.painting import Painting
 from services.generation.worker.surroundings import Surroundings
 
 _AT_ONCE = 4
@@ -36,6 +37,9 @@ class Writes:
         self._tasks: set[asyncio.Task[Block]] = set()
         self._commands: set[asyncio.Task[Block]] = set()
         self._hands: dict[str, Hands] = {}
+        interval = around.settings.draft_interval_ms / 1000
+        self.painting = Painting(job, around.sandboxes, interval)
+        """What of files that are still being written is shown."""
         self.sandbox = job.sandbox
         """The sandbox that took the last file: one that was lost is replaced on the way."""
 
@@ -107,6 +111,8 @@ class Writes:
         async with self._room:
             origin = Origin(self._job.generation_id, key.epoch, operation)
             done = await self._done(self._hands_of(key.agent), call, origin)
+        if done.is_error and isinstance(call, WriteFile):
+            await self.painting.discard(call.path)
         await self._tell(operation, key.agent, call_id, tool, call, done)
         return tool_result(call_id, done.text, is_error=done.is_error)
 

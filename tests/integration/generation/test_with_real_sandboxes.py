@@ -76,6 +76,30 @@ async def test_a_file_is_shown_before_the_model_is_done(chain: Chain) -> None:
     assert kinds(await person.checked(generation_id))[-1] == "succeeded"
 
 
+async def test_a_page_is_painted_while_the_model_types_it(chain: Chain) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    whole = Answer().write("index.html", "<h1>painted</h1>" * 20, pieces=20)
+    whole.steps.insert(10, ("wait", first))
+    chain.platform.model.script = [whole.stop("tool_use"), Answer().wait(second)]
+    person = await chain.platform.user()
+    generation_id = await person.start()
+
+    async def headings() -> int:
+        return (await chain.shown(person)).count(b"<h1>painted</h1>")
+
+    async def begun() -> bool:
+        return 0 < await headings() < 20
+
+    async def over() -> bool:
+        return await headings() == 20
+
+    await eventually(begun)
+    first.set()
+    await eventually(over)
+    second.set()
+    assert kinds(await person.checked(generation_id))[-1] == "failed"
+
+
 async def test_a_sandbox_that_dies_in_the_middle_is_replaced(chain: Chain) -> None:
     gate = asyncio.Event()
     chain.platform.model.script = [
