@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -136,11 +149,8 @@ class Repository:
 
     async def activate(self, sandbox: Sandbox, url: str) -> Sandbox | None:
         """The sandbox is ready; ``None`` where its creator has been given up on."""
-        # What was noted after who made it had read the row is still to be done.
-        unsettled = and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt)
-        if not await self._mine(
-            sandbox, status=Status.ACTIVE, url=url, unsettled=unsettled, paused_at=None
-        ):
+        settled = _settled(sandbox)
+        if not await self._mine(sandbox, status=Status.ACTIVE, url=url, paused_at=None, **settled):
             return None
         await self.changed(sandbox)
         return (await self.by_ids([sandbox.sandbox_id]))[sandbox.sandbox_id]
@@ -282,8 +292,13 @@ class Repository:
             (await self.connection.execute(statement.returning(epochs.c.epoch))).scalar_one()
         )
 
-    async def begin_writing(self, project_id: str, owner_id: str) -> Sandbox | None:
-        """The running sandbox whose files are the store's, from now on noted as unsettled; else ``None``."""
+    async def begin_writing(
+        self, project_id: str, owner_id: str, removing: Sequence[str] = ()
+    ) -> Sandbox | None:
+        """The running sandbox whose files are the store's, from now on noted as unsettled; else ``None``.
+
+        ``removing``: paths that are about to go.
+        """
         await self._commit_lightly()
         statement = (
             update(sandboxes)
@@ -294,18 +309,23 @@ class Repository:
                 sandboxes.c.expires_at > func.now(),
                 ~sandboxes.c.unsettled,
             )
-            .values(unsettled=True, dirt=sandboxes.c.dirt + 1, used_at=func.now())
+            .values(**_noted(removing), used_at=func.now())
             .returning(*COLUMNS)
         )
         return _first((await self.connection.execute(statement)).all())
 
-    async def unsettle(self, sandbox_id: str) -> Sandbox | None:
-        """Notes that the sandbox's files may differ from the store's; ``None`` where it is closed."""
+    async def unsettle(
+        self, sandbox_id: str, removing: Sequence[str] = (), *, reset: bool = False
+    ) -> Sandbox | None:
+        """Notes that the sandbox's files may differ from the store's; ``None`` where it is closed.
+
+        ``removing``: paths that are about to go; ``reset``: all that the store has not is to go.
+        """
         await self._commit_lightly()
         statement = (
             update(sandboxes)
             .where(sandboxes.c.sandbox_id == sandbox_id, OPEN)
-            .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
+            .values(**_noted(removing), **({"reset": True} if reset else {}))
             .returning(*COLUMNS)
         )
         return _first((await self.connection.execute(statement)).all())
@@ -323,7 +343,7 @@ class Repository:
                 sandboxes.c.attempt == sandbox.attempt,
                 _ACTIVE,
             )
-            .values(unsettled=and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt))
+            .values(**_settled(sandbox))
         )
         return bool((await self.connection.execute(statement)).rowcount)
 
@@ -391,6 +411,25 @@ class Repository:
         await self.connection.execute(statement)
 
 
+def _noted(removing: Sequence[str]) -> dict[str, Any]:
+    """Columns of a sandbox that is unsettled once more."""
+    values: dict[str, Any] = {"unsettled": True, "dirt": sandboxes.c.dirt + 1}
+    if removing:
+        values["removing"] = sandboxes.c.removing + cast(list(removing), ARRAY(Text))
+    return values
+
+
+def _settled(sandbox: Sandbox) -> dict[str, Any]:
+    """Columns of a sandbox that is settled as far as was noted when it was read; the rest is still to do."""
+    since = sandboxes.c.dirt != sandbox.dirt
+    nothing = cast([], ARRAY(Text))
+    return {
+        "unsettled": and_(sandboxes.c.unsettled, since),
+        "reset": and_(sandboxes.c.reset, since),
+        "removing": case((since, sandboxes.c.removing), else_=nothing),
+    }
+
+
 def in_seconds(seconds: float) -> ColumnElement[Any]:
     """The moment in so many seconds."""
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
@@ -413,6 +452,7 @@ def _one(row: Row[Any]) -> Sandbox:
             **values,
             "status": Status(values["status"]),
             "persistent": bool(values["persistent"]),
+            "removing": tuple(values["removing"]),
         },
         close_reason=CloseReason(reason) if reason else None,
     )

@@ -126,13 +126,13 @@ class VendorSandbox(Protocol):
         """What lies in a folder, so many levels deep, in no order. Raises ``PathMissing``, ``PathUnfit``."""
 
     async def hashes(self, path: str, ignored: Collection[str] = ()) -> dict[str, str]:
-        """SHA-256 in hexadecimal by absolute path of every regular file in a folder.
+        """SHA-256 in hexadecimal by absolute path of every regular file in a folder, and of links to such.
 
         What has one of the ``ignored`` names, and what lies in it, is left out. Raises ``PathMissing``.
         """
 
     async def scan(self, path: str, ignored: Collection[str] = ()) -> Scan:
-        """The regular files in a folder, those that ``hashes`` would tell. Raises ``PathMissing``."""
+        """What is in a folder, however deep. Raises ``PathMissing``."""
 
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
         """SHA-256 in hexadecimal by absolute path of those that are regular files."""

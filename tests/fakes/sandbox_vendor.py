@@ -115,10 +115,14 @@ class FakeSandbox(VendorSandbox):
         await self._check("scan", path)
         now = datetime.now(UTC)
         digests = self._hashed(self._below(path, ignored))
+        folders = {one for one in self.folders if one.startswith(f"{path}/")}
+        left = {one for one in folders if posixpath.basename(one) in ignored}
         return Scan(
             {one: Seen(len(self.files[one]), now, mark) for one, mark in digests.items()},
             frozenset(),
             True,
+            frozenset(one for one in folders if not _in_any(one, left)),
+            frozenset(one for one in left if not _in_any(posixpath.dirname(one), left)),
         )
 
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
@@ -206,6 +210,10 @@ class FakeSandbox(VendorSandbox):
         if path not in self.folders:
             self._make_folders(posixpath.dirname(path))
             self.folders.add(path)
+
+
+def _in_any(path: str, folders: Collection[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in folders)
 
 
 @dataclass

@@ -79,7 +79,7 @@ class Applying:
             repository = Repository(connection)
             # One that is being made may have been filled before the reset; one that sleeps is aligned when it wakes.
             sandbox = await repository.opened(change.project_id, change.owner_id)
-            if sandbox is None or not await repository.unsettle(sandbox.sandbox_id):
+            if sandbox is None or not await repository.unsettle(sandbox.sandbox_id, reset=True):
                 return
         # Noted, so the sweep would do it; here it is done at once, and others' changes need not wait for it.
         self._begin(self._align(change))
