@@ -35,6 +35,7 @@ from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.commands import CommandLimits, Commands
 from services.sandbox.service.creation import Creation, CreationLimits
 from services.sandbox.service.drafts import Drafts
+from services.sandbox.service.ending import Ending, EndingLimits
 from services.sandbox.service.extension import Extension
 from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
@@ -71,6 +72,7 @@ class Parts:
     vendor: SandboxVendor
     lifecycle: Lifecycle
     sweep: Sweep
+    ending: Ending
     follower: Follower
     archives: Archives
     file_events: FileEvents
@@ -139,20 +141,21 @@ def _assembled(
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
     access = Access(projects)
     reconcile = Reconcile(database, vendor, lifecycle, sleeping, settings.deployment)
-    sweep = Sweep(
-        database,
-        lifecycle,
-        sleeping,
-        reconcile,
-        reports,
-        writing,
-        idle_seconds=settings.idle_pause_seconds,
-        seconds_a_day=settings.max_seconds_a_day,
-    )
     applying = Applying(database, access, lifecycle, writing)
     follower = Follower(database, locks, projects, applying)
     syncing = Syncing(
         database, locks, projects, lifecycle, writing, ignored, _sync_limits(settings)
+    )
+    lifecycle.before = syncing
+    ending = Ending(database, lifecycle, sleeping, syncing, _ending_limits(settings))
+    sweep = Sweep(
+        database,
+        ending,
+        reconcile,
+        reports,
+        syncing,
+        idle_seconds=settings.idle_pause_seconds,
+        seconds_a_day=settings.max_seconds_a_day,
     )
     watching = Watching(
         database, lifecycle, listener, ignored, _watch_limits(settings), syncing.sync
@@ -182,6 +185,7 @@ def _assembled(
     app.background += [
         listener.run_until(app.stopping),
         sweep.run(settings.sweep_seconds, app.stopping),
+        ending.run(app.stopping),
         follower.run(app.stopping),
         watching.run(app.stopping),
         commands.tend(app.stopping),
@@ -198,6 +202,7 @@ def _assembled(
         vendor,
         lifecycle,
         sweep,
+        ending,
         follower,
         use.archives,
         use.file_events,
@@ -236,6 +241,15 @@ def _sync_limits(settings: SandboxSettings) -> SyncLimits:
         files=settings.max_project_files,
         total_bytes=settings.max_write_bytes,
         timeout_seconds=settings.write_timeout_seconds,
+    )
+
+
+def _ending_limits(settings: SandboxSettings) -> EndingLimits:
+    return EndingLimits(
+        ending_look_seconds=settings.ending_look_seconds,
+        ending_lead_seconds=settings.ending_lead_seconds,
+        vendor_grace_seconds=settings.vendor_grace_seconds,
+        vendor_maximum_seconds=settings.vendor_maximum_seconds,
     )
 
 

@@ -205,17 +205,14 @@ class Repository:
         )
         return await self._close(made, CloseReason.FAILED)
 
-    async def close_expired(self, owner_id: str = "") -> list[Sandbox]:
-        """Closes what has expired and is not kept, of one user or of all; what others are closing is left to them."""
-        expired = and_(_ACTIVE, _PASSING, sandboxes.c.expires_at <= func.now())
-        if owner_id:
-            expired = and_(expired, sandboxes.c.owner_id == owner_id)
+    async def close_expired(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Closes what of these has expired and is not kept; what others are closing is left to them."""
+        expired = and_(_ACTIVE, _PASSING, sandboxes.c.expires_at <= func.now(), which)
         return await self._close(await self._claimed(expired), CloseReason.EXPIRED)
 
-    async def close_passing_of(self, owners: Sequence[str]) -> list[Sandbox]:
-        """Closes the active sandboxes of these users that are not kept: their time is over."""
-        theirs = and_(_ACTIVE, _PASSING, sandboxes.c.owner_id.in_(owners))
-        return await self._close(theirs, CloseReason.EXPIRED)
+    async def close_passing(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Closes what of these is active and not kept: its time is over."""
+        return await self._close(and_(_ACTIVE, _PASSING, which), CloseReason.EXPIRED)
 
     async def close_abandoned(self) -> list[Sandbox]:
         """Closes what was being created by somebody who has not been heard of."""
@@ -430,9 +427,24 @@ def _settled(sandbox: Sandbox) -> dict[str, Any]:
     }
 
 
+def of_owner(owner_id: str) -> ColumnElement[bool]:
+    """One user's sandboxes."""
+    return sandboxes.c.owner_id == owner_id
+
+
+def among(found: Iterable[Sandbox]) -> ColumnElement[bool]:
+    """These sandboxes, whatever they are by now."""
+    return sandboxes.c.sandbox_id.in_([one.sandbox_id for one in found])
+
+
 def in_seconds(seconds: float) -> ColumnElement[Any]:
     """The moment in so many seconds."""
-    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return func.now() + seconds_long(seconds)
+
+
+def seconds_long(seconds: float) -> ColumnElement[Any]:
+    """An interval of so many seconds."""
+    return func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def _first(rows: Iterable[Row[Any]]) -> Sandbox | None:

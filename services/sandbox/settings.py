@@ -60,6 +60,11 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """The vendor's longest limit: an hour on E2B's free plan, 86,400 s on others."""
     sweep_seconds: float = Field(300, gt=0)
     """How often what has expired, vanished or was forgotten is looked for."""
+    ending_look_seconds: float = Field(5, gt=0)
+    """How often sandboxes whose time is over are looked for, and closed or put to sleep."""
+    ending_lead_seconds: float = Field(15, ge=0)
+    """So long before the vendor itself ends a sandbox, what was done inside is taken over into the store, at every
+    look; one that is kept is put to sleep then."""
     max_active_per_user: int = Field(3, ge=1)
     """Sandboxes of one user that run or are being made at once; those that sleep do not count."""
     max_seconds_a_day: int = Field(0, ge=0)

@@ -27,7 +27,7 @@ from kit.errors import (
     Unavailable,
 )
 from services.sandbox.locks import Lock, Locks
-from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Step, Written
+from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Status, Step, Written
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import Repository
 from services.sandbox.service.fencing import fence
@@ -109,15 +109,15 @@ class Writing:
         return entry is not None and entry.kind is not Kind.DIRECTORY
 
     async def align(self, project_id: str, owner_id: str) -> None:
-        """Brings the project's sandbox, where one runs and is unsettled, in line with the store."""
+        """Brings the project's sandbox, where one runs and is unsettled, in line with the store, also a late one."""
         async with (
             asyncio.timeout(self._timeout_seconds),
             self._locks.hold(lock_name(project_id)) as lock,
         ):
             async with self._database.begin() as connection:
-                sandbox = await Repository(connection).running(project_id, owner_id)
+                sandbox = await Repository(connection).opened(project_id, owner_id)
             # A write that had its turn before may have settled it.
-            if sandbox is None or not sandbox.unsettled:
+            if sandbox is None or sandbox.status is not Status.ACTIVE or not sandbox.unsettled:
                 return
             try:
                 await self._filling.align(await self._lifecycle.connect(sandbox), sandbox)
@@ -142,7 +142,7 @@ class Writing:
         self, project_id: str, owner_id: str, removed: Sequence[str]
     ) -> Sandbox | None:
         """As ``_begin``, where there is no sandbox or the last write did not come to an end."""
-        found = await self._lifecycle.ensure(project_id, owner_id)
+        found = await self._lifecycle.ensure(project_id, owner_id, writing=True)
         noted = await self._note(found, removed)
         if noted is None:
             return None
@@ -177,7 +177,7 @@ class Writing:
             if await self._follow(lock, sandbox, steps, places, compare=compare):
                 return written, sandbox
             await self._lifecycle.lost(sandbox)
-            found = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
+            found = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id, writing=True)
             sandbox = await self._note(found, _removed(steps)) or found
             # The new one was filled before the store had this write, or after it.
             places, compare = {}, True
