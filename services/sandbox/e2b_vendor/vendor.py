@@ -9,7 +9,7 @@ import httpx
 from e2b import AsyncSandbox, SandboxException, SandboxQuery, SandboxState
 
 from services.sandbox.e2b_vendor.access import E2bAccess
-from services.sandbox.e2b_vendor.errors import translated
+from services.sandbox.e2b_vendor.errors import template_told, translated
 from services.sandbox.e2b_vendor.sandbox import PROBE_SECONDS, E2bSandbox
 from services.sandbox.vendor import (
     CannotPause,
@@ -39,6 +39,8 @@ class E2bVendor(SandboxVendor):
             "request_timeout": access.timeout_seconds,
             # Whatever E2B_DEBUG says: it would leave the control plane out.
             "debug": False,
+            # Who asked is told at once, with the vendor's Retry-After, rather than kept waiting for it.
+            "retries": 0,
         }
         self._http = httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False)
         # Connecting costs a request to the control plane; what it answers stays true as long as the sandbox lives.
@@ -48,7 +50,7 @@ class E2bVendor(SandboxVendor):
         self, labels: dict[str, str], lifetime_seconds: int, key: str
     ) -> VendorSandbox:
         """See ``SandboxVendor``."""
-        with translated():
+        with translated(), template_told(self._access.template):
             sandbox = await AsyncSandbox.create(
                 template=self._access.template,
                 timeout=lifetime_seconds,
