@@ -137,8 +137,10 @@ class VendorSandbox(Protocol):
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
         """SHA-256 in hexadecimal by absolute path of those that are regular files."""
 
-    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
-        """Watches a folder and those in it. ``heeded``: whether a relative path matters.
+    async def watch(self, path: str, heeded: Callable[[str], bool], *, deep: bool = True) -> Watch:
+        """Watches a folder and, ``deep``, those in it. ``heeded``: whether a relative path matters.
+
+        It goes on with a folder that is moved, and ends unnoticed with one that is removed.
 
         Raises ``PathMissing``, ``PathUnfit``.
         """

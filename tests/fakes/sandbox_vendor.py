@@ -129,14 +129,15 @@ class FakeSandbox(VendorSandbox):
         await self._check("hashes_of", paths)
         return self._hashed([path for path in paths if path in self.files])
 
-    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
-        await self._check("watch", path)
+    async def watch(self, path: str, heeded: Callable[[str], bool], *, deep: bool = True) -> Watch:
+        await self._check("watch", path, deep)
         if path in self.files:
             raise PathUnfit(path)
         if path not in self.folders:
             raise PathMissing(path)
         watch = Watch(asyncio.Event(), asyncio.Event(), self._unwatch)
-        self.watches.append((path, heeded, watch))
+        matters = heeded if deep else lambda one: "/" not in one and heeded(one)
+        self.watches.append((path, matters, watch))
         return watch
 
     async def _unwatch(self) -> None:

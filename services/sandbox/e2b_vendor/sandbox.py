@@ -135,7 +135,9 @@ class E2bSandbox(VendorSandbox):
             found |= listing.hashed((await self._looked(command))[1])
         return found
 
-    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
+    async def watch(
+        self, path: str, heeded: Callable[[str], bool], *, deep: bool = True
+    ) -> Watch:
         """See ``VendorSandbox``."""
         changed, over = asyncio.Event(), asyncio.Event()
 
@@ -149,7 +151,7 @@ class E2bSandbox(VendorSandbox):
 
         with translated(files=True):
             handle = await self._sandbox.files.watch_dir(
-                path, hear, on_exit=end, timeout=0, recursive=True
+                path, hear, on_exit=end, timeout=0, recursive=deep
             )
         return Watch(changed, over, handle.stop)
 

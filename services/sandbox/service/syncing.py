@@ -16,7 +16,7 @@ import hashlib
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing, nullcontext
+from contextlib import AsyncExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -242,6 +242,10 @@ class Syncing:
 
     async def _scanned(self, turn: _Turn) -> Scan:
         """What the project's folder holds. Raises ``_Unsettled`` where it is gone."""
+        with suppress(PathMissing):
+            return await turn.live.scan(SITE, self._ignored.patterns)
+        # A folder that is put in the place of another is away for a moment.
+        await asyncio.sleep(_TRY_SECONDS)
         try:
             return await turn.live.scan(SITE, self._ignored.patterns)
         except PathMissing as exc:
