@@ -19,8 +19,7 @@ from kit.server import Application, StartupError
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
 from services.sandbox.locks import Locks
-from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE, Size
-from services.sandbox.preview.bundle import Options, PreviewServer
+from services.sandbox.model import Size
 from services.sandbox.prices import price_list
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
@@ -31,6 +30,7 @@ from services.sandbox.service.after_commands import TakingOver
 from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.applying import Applying
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.attending import Attending
 from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.commands import CommandLimits, Commands
 from services.sandbox.service.creation import Creation, CreationLimits
@@ -57,6 +57,7 @@ from services.sandbox.service.use import Use
 from services.sandbox.service.watching import Watching, WatchLimits
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
+from services.sandbox.template import preview_server
 from services.sandbox.vendor import SandboxVendor
 
 SANDBOX = "sandwright.sandbox.v1.SandboxService"
@@ -120,7 +121,6 @@ def _assembled(
     ignored = Ignored.of(settings.ignored_names)
     filling = Filling(projects, ignored)
     limits = _creation_limits(settings)
-    server = _preview_server(settings)
     sleeping = Sleeping(database, vendor, locks, filling, reports)
     creation = Creation(
         database,
@@ -131,12 +131,15 @@ def _assembled(
         reports,
         limits,
         settings.deployment,
-        server,
+        preview_server(settings),
     )
     allowance = Allowance(settings.max_active_per_user, settings.max_seconds_a_day)
     claiming = Claiming(database, limits, allowance, _size(settings))
     uses = Use(database, settings.idle_pause_seconds)
-    lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, uses)
+    attending = Attending(creation)
+    lifecycle = Lifecycle(
+        database, vendor, claiming, creation, sleeping, reports, listener, uses, attending
+    )
     extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
     access = Access(projects)
@@ -194,6 +197,7 @@ def _assembled(
     for close in (channel.close, database.close, locks.close, vendor.close):
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
+    app.resources.push_async_callback(attending.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
     # After the last call: what it began is ended before the vendor's connections are.
     app.resources.push_async_callback(commands.finish)
@@ -219,19 +223,6 @@ def _archive_limits(settings: SandboxSettings) -> ArchiveLimits:
         files=settings.max_project_files,
         file_bytes=settings.max_file_bytes,
         total_bytes=settings.max_write_bytes,
-    )
-
-
-def _preview_server(settings: SandboxSettings) -> PreviewServer:
-    return PreviewServer.of(
-        f"{ASIDE}/preview.pyz",
-        Options(
-            SITE,
-            DRAFTS,
-            PREVIEW_PORT,
-            draft_seconds=settings.draft_seconds,
-            single_page=settings.single_page_previews,
-        ),
     )
 
 

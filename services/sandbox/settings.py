@@ -29,12 +29,27 @@ class E2bSettings(BaseSettings):
     e2b_domain: str = Field("", validation_alias=AliasChoices("E2B_DOMAIN", "e2b_domain"))
     """E2B_DOMAIN, if not the vendor's own."""
     e2b_template: str = Field("base", min_length=1)
-    """What a sandbox is made from. It must have Python 3.8 or later and sha256sum."""
+    """What a sandbox is made from. It must have Python 3.8 or later and sha256sum. `sandwright`, which
+    `make e2b-template` builds, has the preview server running; `make run` uses it by itself."""
+    e2b_fallback_template: str = "base"
+    """What a sandbox is made from where the vendor has no such template; empty: nothing, and that is an error."""
     e2b_timeout_seconds: float = Field(30, gt=0)
     """How long one request to the vendor may take."""
 
 
-class SandboxSettings(E2bSettings, ServerSettings):
+class PreviewSettings(BaseSettings):
+    """What the preview server is told at its start."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
+
+    single_page_previews: bool = False
+    """Whether previews answer addresses that lead to no file with index.html, whose script understands them. A project
+    decides for itself with a 200.html (that page for each such address) or a 404.html (none)."""
+    draft_seconds: float = Field(120, gt=0)
+    """A draft that has not been written to for so long is not shown any more: whoever wrote it has died."""
+
+
+class SandboxSettings(PreviewSettings, E2bSettings, ServerSettings):
     """The defaults are the platform's."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
@@ -83,11 +98,6 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Who makes a sandbox and has not been heard of for so long has died; somebody else goes on."""
     preview_timeout_seconds: float = Field(20, gt=0)
     """How long the preview server may take to answer."""
-    single_page_previews: bool = False
-    """Whether previews answer addresses that lead to no file with index.html, whose script understands them. A project
-    decides for itself with a 200.html (that page for each such address) or a 404.html (none)."""
-    draft_seconds: float = Field(120, gt=0)
-    """A draft that has not been written to for so long is not shown any more: whoever wrote it has died."""
     write_timeout_seconds: float = Field(75 - WRITE_MARGIN_SECONDS, gt=0)
     """How long a write may take once all of it has arrived, a new sandbox included."""
     report_wait_seconds: float = Field(0.5, ge=0)

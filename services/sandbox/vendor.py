@@ -160,8 +160,8 @@ class VendorSandbox(Protocol):
     def url_of(self, port: int) -> str:
         """Where a port is reached from outside."""
 
-    async def preview_answers(self) -> bool:
-        """Whether the preview server answers from outside."""
+    async def preview_answers(self, version: str) -> bool:
+        """Whether this version of the preview server answers from outside."""
 
     async def metrics(self) -> Metrics:
         """What it uses; zeros for what the vendor has not measured yet."""

@@ -10,6 +10,7 @@ import io
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from kit.errors import ServiceError
 from kit.ids import new_id
@@ -141,7 +142,9 @@ def main() -> int:
     configure("verify", "console", "error")
     where = settings.e2b_api_url or settings.e2b_domain or "E2B"
     print(f"sandboxes at {where}, template {settings.e2b_template}\n", flush=True)
-    return 0 if asyncio.run(verify(E2bVendor(E2bAccess.of(settings)))) else 1
+    # A template that is missing is to be told, not replaced.
+    access = replace(E2bAccess.of(settings), fallback="")
+    return 0 if asyncio.run(verify(E2bVendor(access))) else 1
 
 
 if __name__ == "__main__":

@@ -186,9 +186,10 @@ class FakeSandbox(VendorSandbox):
     def url_of(self, port: int) -> str:
         return f"http://{port}-{self.name}.fake.test"
 
-    async def preview_answers(self) -> bool:
+    async def preview_answers(self, version: str) -> bool:
         await self.vendor.called("preview_answers")
-        return bool(self.started) and self.name in self.vendor.sandboxes and not self.paused
+        runs = self.name in self.vendor.sandboxes and not self.paused
+        return runs and any(version in command for command in self.started)
 
     async def metrics(self) -> Metrics:
         await self._check("metrics")

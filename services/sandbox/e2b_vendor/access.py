@@ -18,6 +18,8 @@ class E2bAccess:
     domain: str
     template: str
     timeout_seconds: float
+    fallback: str = ""
+    """The template where the vendor has no other one; empty: none."""
 
     def __repr__(self) -> str:
         """Without the key."""
@@ -33,4 +35,5 @@ class E2bAccess:
             domain=settings.e2b_domain,
             template=settings.e2b_template,
             timeout_seconds=settings.e2b_timeout_seconds,
+            fallback=settings.e2b_fallback_template,
         )

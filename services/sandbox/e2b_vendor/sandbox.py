@@ -200,7 +200,7 @@ class E2bSandbox(VendorSandbox):
             done = await self._sandbox.commands.run(command, timeout=seconds)
         return done.stdout
 
-    async def preview_answers(self) -> bool:
+    async def preview_answers(self, version: str) -> bool:
         """See ``VendorSandbox``."""
         base, headers = self.url, {}
         if self._access.sandbox_url:
@@ -211,7 +211,7 @@ class E2bSandbox(VendorSandbox):
             answer = await self._http.get(base + HEALTH, headers=headers)
         except httpx.HTTPError:
             return False
-        return answer.status_code == httpx.codes.OK
+        return answer.is_success and answer.text.split() == ["ok", version]
 
     async def metrics(self) -> Metrics:
         """See ``VendorSandbox``."""

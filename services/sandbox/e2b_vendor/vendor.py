@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any, Literal
 
 import httpx
+import structlog
 from e2b import AsyncSandbox, SandboxException, SandboxQuery, SandboxState
 
 from services.sandbox.e2b_vendor.access import E2bAccess
@@ -20,9 +22,11 @@ from services.sandbox.vendor import (
     VendorState,
 )
 
+_log = structlog.get_logger(__name__)
 _REMEMBERED = 2_000
 # How a vendor says that it can't do what is asked for.
 _CANT = {400, 405, 501}
+_NOT_FOUND = 404
 
 
 class E2bVendor(SandboxVendor):
@@ -50,14 +54,21 @@ class E2bVendor(SandboxVendor):
         self, labels: dict[str, str], lifetime_seconds: int, key: str
     ) -> VendorSandbox:
         """See ``SandboxVendor``."""
+        create = partial(
+            AsyncSandbox.create,
+            timeout=lifetime_seconds,
+            metadata=labels,
+            idempotency_key=key,
+            **self._options,
+        )
         with translated(), template_told(self._access.template):
-            sandbox = await AsyncSandbox.create(
-                template=self._access.template,
-                timeout=lifetime_seconds,
-                metadata=labels,
-                idempotency_key=key,
-                **self._options,
-            )
+            try:
+                sandbox = await create(template=self._access.template)
+            except SandboxException as exc:
+                if exc.status_code != _NOT_FOUND or not self._access.fallback:
+                    raise
+                _log.warning("no such template", template=self._access.template)
+                sandbox = await create(template=self._access.fallback)
         return self._remember(sandbox)
 
     async def connect(self, vendor_id: str, seconds: int = 60) -> VendorSandbox:

@@ -16,6 +16,7 @@ from kit.errors import Conflict, ServiceError, Unavailable
 from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import CloseReason, Sandbox, Status
 from services.sandbox.repository import Repository
+from services.sandbox.service.attending import Attending
 from services.sandbox.service.claiming import Claim, Claiming, Leaving, Wish, no_sandbox
 from services.sandbox.service.creation import Creation, Superseded
 from services.sandbox.service.reports import Reports
@@ -57,8 +58,9 @@ class Lifecycle:
         reports: Reports,
         listener: Listener,
         use: Use,
+        attending: Attending,
     ) -> None:
-        """``use`` notes that sandboxes are used."""
+        """``use`` notes that sandboxes are used; ``attending`` looks after their previews meanwhile."""
         self._database = database
         self._vendor = vendor
         self._claiming = claiming
@@ -68,6 +70,7 @@ class Lifecycle:
         self._listener = listener
         self._use = use
         self.before: BeforeLeaving = NobodyBefore()
+        self._attending = attending
         self._making: set[asyncio.Task[Sandbox]] = set()
 
     async def get(self, project_id: str, owner_id: str) -> Sandbox:
@@ -122,7 +125,9 @@ class Lifecycle:
     async def connect(self, sandbox: Sandbox) -> VendorSandbox:
         """A running sandbox, open for use. Raises ``SandboxLost``."""
         left = (sandbox.expires_at - datetime.now(UTC)).total_seconds()
-        return await self._vendor.connect(sandbox.vendor_id, max(1, int(left)))
+        live = await self._vendor.connect(sandbox.vendor_id, max(1, int(left)))
+        self._attending.look_after(sandbox, live)
+        return live
 
     @asynccontextmanager
     async def told_apart(self, sandbox: Sandbox) -> AsyncIterator[None]:
@@ -182,10 +187,7 @@ class Lifecycle:
             sandbox = await self.ensure(project_id, owner_id, generation_id, make=make)
             try:
                 async with self.told_apart(sandbox):
-                    live = await self.connect(sandbox)
-                    if not await live.preview_answers():
-                        await self._creation.serve_preview(live)
-                        await self._creation.wait_for_preview(live)
+                    await self._creation.serve_preview(await self.connect(sandbox))
             except SandboxLost:
                 await self.lost(sandbox)
             else:
