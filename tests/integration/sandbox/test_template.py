@@ -123,8 +123,10 @@ async def test_after_a_restart_of_the_engine_the_next_use_brings_the_preview_bac
     sandbox_urls: DatabaseUrls, projects_service: ProjectsService, tmp_path: Path, template: str
 ) -> None:
     write_template(tmp_path / "templates" / NAME, SERVER)
-    settings = {"pool_size": 0, "templates_dir": tmp_path / "templates"}
-    engine = start_engine(tmp_path / "engine", **settings)
+    start = partial(
+        start_engine, tmp_path / "engine", pool_size=0, templates_dir=tmp_path / "templates"
+    )
+    engine = start()
     user = await projects_service.user()
     project_id = await user.new_project()
     running = partial(running_sandboxes, sandbox_urls, projects_service, engine.url)
@@ -133,7 +135,7 @@ async def test_after_a_restart_of_the_engine_the_next_use_brings_the_preview_bac
             await service.as_user(user).upload(project_id, "index.html", b"x")
             deployment = service.settings.deployment
             engine.stop()
-            engine = start_engine(tmp_path / "engine", port=engine.port, **settings)
+            engine = start(port=engine.port)
             # Another replica: the first one has looked at this preview just now.
             async with running(e2b_template=template, deployment=deployment) as other:
                 assert await other.as_user(user).read(project_id, "index.html") == b"x"
