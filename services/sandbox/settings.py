@@ -30,7 +30,7 @@ class E2bSettings(BaseSettings):
     """E2B_DOMAIN, if not the vendor's own."""
     e2b_template: str = Field("base", min_length=1)
     """What a sandbox is made from. It must have Python 3.8 or later and sha256sum. `sandwright`, which
-    `make e2b-template` builds, has the preview server running; `make run` uses it by itself."""
+    `make run` gives the local engine, has the preview server running."""
     e2b_fallback_template: str = "base"
     """What a sandbox is made from where the vendor has no such template; empty: nothing, and that is an error."""
     e2b_timeout_seconds: float = Field(30, gt=0)

@@ -2,7 +2,7 @@
 
     python -m services.sandbox.template FOLDER
 
-writes it for the local engine as FOLDER/sandwright; ``deploy/e2b_template`` builds the same for E2B.
+writes it for the local engine as FOLDER/sandwright.
 """
 
 from __future__ import annotations

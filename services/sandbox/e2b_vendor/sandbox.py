@@ -135,9 +135,7 @@ class E2bSandbox(VendorSandbox):
             found |= listing.hashed((await self._looked(command))[1])
         return found
 
-    async def watch(
-        self, path: str, heeded: Callable[[str], bool], *, deep: bool = True
-    ) -> Watch:
+    async def watch(self, path: str, heeded: Callable[[str], bool], *, deep: bool = True) -> Watch:
         """See ``VendorSandbox``."""
         changed, over = asyncio.Event(), asyncio.Event()
 

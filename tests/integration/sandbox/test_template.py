@@ -115,7 +115,7 @@ async def test_without_another_template_a_missing_one_is_an_error(
     ) as service:
         with pytest.raises(Unavailable) as found:
             await service.as_user(user).create(project_id)
-        assert found.value.reason == "SANDBOX_VENDOR_FAILED"
+        assert found.value.reason == "SANDBOX_TEMPLATE_MISSING"
 
 
 @pytest.mark.parametrize("template", ["base", NAME])
