@@ -23,7 +23,7 @@ from services.sandbox.model import Size
 from services.sandbox.prices import price_list
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
-from services.sandbox.repository import CHANNEL
+from services.sandbox.report_repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
 from services.sandbox.service.after_commands import TakingOver

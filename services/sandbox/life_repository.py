@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.model import Sandbox, Size, Status
+from services.sandbox.report_repository import ReportRepository
 from services.sandbox.repository import (
     COLUMNS,
     OPEN,
-    Repository,
     in_seconds,
     sandboxes_of,
     seconds_long,
@@ -218,5 +218,5 @@ class LifeRepository:
     async def _fallen_asleep(self, found: list[Sandbox]) -> list[Sandbox]:
         await LedgerRepository(self.connection).end(one.sandbox_id for one in found)
         for sandbox in found:
-            await Repository(self.connection).changed(sandbox)
+            await ReportRepository(self.connection).changed(sandbox)
         return found

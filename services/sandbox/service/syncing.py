@@ -47,6 +47,7 @@ from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.writing import Writing, lock_name
 from services.sandbox.vendor import PathMissing, PathUnfit, SandboxLost, VendorSandbox
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _REMEMBERED = 500
@@ -250,7 +251,7 @@ class Syncing:
             return await turn.live.scan(SITE, self._ignored.patterns)
         except PathMissing as exc:
             async with self._database.begin() as connection:
-                await Repository(connection).unsettle(turn.sandbox.sandbox_id)
+                await WritingRepository(connection).unsettle(turn.sandbox.sandbox_id)
             raise _Unsettled from exc
 
     async def _put(self, turn: _Turn, steps: list[Step]) -> None:
@@ -264,7 +265,7 @@ class Syncing:
             now = await repository.opened(turn.sandbox.project_id, turn.sandbox.owner_id)
             if now is not None and now.vendor_id != turn.sandbox.vendor_id:
                 # Another one has come meanwhile, and was perhaps filled before.
-                await repository.unsettle(now.sandbox_id)
+                await WritingRepository(connection).unsettle(now.sandbox_id)
 
     def _fit(
         self, sandbox: Sandbox, memory: _Memory, scan: Scan, stored: Mapping[str, StoredFile]

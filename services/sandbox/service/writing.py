@@ -41,6 +41,7 @@ from services.sandbox.vendor import (
     Upload,
     VendorSandbox,
 )
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _SANDBOXES_TRIED = 3
@@ -131,7 +132,7 @@ class Writing:
     ) -> Sandbox:
         """The sandbox to write into, noted as unsettled."""
         async with self._database.begin() as connection:
-            repository = Repository(connection)
+            repository = WritingRepository(connection)
             await fence(repository, project_id, origin)
             sandbox = await repository.begin_writing(project_id, owner_id, removed)
         while sandbox is None:
@@ -158,7 +159,7 @@ class Writing:
     async def _note(self, sandbox: Sandbox, removed: Sequence[str]) -> Sandbox | None:
         """The sandbox, noted as unsettled; ``None`` where it was closed meanwhile."""
         async with self._database.begin() as connection:
-            return await Repository(connection).unsettle(sandbox.sandbox_id, removed)
+            return await WritingRepository(connection).unsettle(sandbox.sandbox_id, removed)
 
     async def _write(
         self, lock: Lock, sandbox: Sandbox, origin: Origin, steps: Sequence[Step]
@@ -240,7 +241,7 @@ class Writing:
     async def _settle(self, lock: Lock, sandbox: Sandbox) -> bool:
         """The sandbox is what the store was when it was noted; false where it was closed meanwhile."""
         async with self._database.begin() as connection:
-            repository = Repository(connection)
+            repository = WritingRepository(connection)
             if lock.held:
                 return await repository.settle(sandbox)
             # Somebody else may have written at the same time: left to be compared.

@@ -11,6 +11,7 @@ from kit.testing import eventually
 from protos.files.v1 import files_pb2
 from services.sandbox.model import SITE
 from services.sandbox.repository import Repository
+from services.sandbox.writing_repository import WritingRepository
 from tests.fixtures.project_files import commit
 from tests.fixtures.sandbox import put
 from tests.fixtures.sandbox_files import BothSides, hashes
@@ -30,7 +31,7 @@ async def cut_off(project: BothSides, *removing: str) -> None:
     """As a process leaves it that died after the store's yes to a write."""
     async with project.service.parts.database.begin() as connection:
         sandbox_id = (await project.service.row(project.id))["sandbox_id"]
-        assert await Repository(connection).unsettle(sandbox_id, removing)
+        assert await WritingRepository(connection).unsettle(sandbox_id, removing)
 
 
 async def sync(project: BothSides) -> bool:
