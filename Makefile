@@ -50,6 +50,10 @@ bench: setup-dev ## Measures what the README's figures say
 verify-e2b: setup-run ## Tests the connection to E2B, or to the local engine where no key is set
 	@$(PY) -m local.stack verify-e2b
 
+.PHONY: e2b-template
+e2b-template: setup-run ## Builds the sandboxes' template at E2B (needs E2B_API_KEY)
+	@$(PY) deploy/e2b-template/build.py
+
 .PHONY: up
 up: ## Starts the platform in containers (docker compose)
 	@tools/up.sh

@@ -1,28 +1,23 @@
-"""A template for the engine with the product's own preview server as its start command."""
+"""The product's own template for the engine, with a page to serve and a pool of a size."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE
-from services.sandbox.preview.bundle import Options, PreviewServer
+from services.sandbox.model import SITE
+from services.sandbox.settings import PreviewSettings
+from services.sandbox.template import preview_server, write_template
 
 NAME = "preview"
+_PAGE = b"<!doctype html><title>Hello</title><h1>Hello</h1>"
 
 
 def preview_template(folder: Path, pool: int) -> None:
     """Write the template into ``folder``; ``pool`` sandboxes of it are kept warm."""
-    root = folder / NAME / "root"
-    server = PreviewServer.of(f"{ASIDE}/preview.pyz", Options(SITE, DRAFTS, PREVIEW_PORT))
-    for path, content in (
-        (server.place, server.archive),
-        (f"{SITE}/index.html", b"<!doctype html><title>Hello</title><h1>Hello</h1>"),
-    ):
-        target = root / path.removeprefix("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    start = {"command": json.dumps(server.command), "ready_path": '"/"'}
-    lines = [f"pool = {pool}", "[start]", f"ready_port = {PREVIEW_PORT}"]
-    lines += [f"{key} = {value}" for key, value in start.items()]
-    (folder / NAME / "template.toml").write_text("\n".join(lines) + "\n")
+    template = folder / NAME
+    write_template(template, preview_server(PreviewSettings()))
+    page = template / "root" / SITE.removeprefix("/") / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_bytes(_PAGE)
+    plan = template / "template.toml"
+    plan.write_text(f"pool = {pool}\n{plan.read_text()}")

@@ -23,9 +23,10 @@ from local.sandboxes.parking import Parking
 from local.sandboxes.pauses import Pauses
 from local.sandboxes.pool import Pool
 from local.sandboxes.sandbox import Sandbox
-from local.sandboxes.snapshots import DEFAULT_TAG, Snapshot, Snapshots, split
+from local.sandboxes.snapshots import Snapshot, Snapshots
+from local.sandboxes.sources import Sources
 from local.sandboxes.spawner.limits import Limits
-from local.sandboxes.templates import BASE, Template
+from local.sandboxes.templates import Template
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ class Engine:
 
     def __init__(self, parts: Parts, caps: Caps) -> None:
         self._parts = parts
+        self.sources = Sources(parts.pools, parts.snapshots)
         self._sandboxes: dict[str, Sandbox] = {}
         self._starting = 0
         self._closing = False
@@ -74,7 +76,7 @@ class Engine:
     def start(self) -> None:
         """Take up what an earlier engine kept, and begin to fill the pools."""
         for parked in self._parts.parking.load():
-            template = self._template(parked.template)
+            template = self.sources.template(parked.template)
             sandbox = self._new(parked.identity, parked.order, template)
             if parked.interrupted:
                 left = parked.order.timeout
@@ -90,7 +92,7 @@ class Engine:
         a machine raises.
         """
         self._check_timeout(order.timeout)
-        template, tree = self._source(order.template)
+        template, tree = self.sources.of(order.template)
         with self._place():
             if tree is None:
                 machine = await self._parts.pools[template.name].take()
@@ -166,8 +168,7 @@ class Engine:
 
     async def snapshot(self, sandbox_id: str, name: str = "") -> Snapshot:
         """Keep a sandbox's files, to make others from; it runs on. Raises ConflictError for a paused one."""
-        if split(name)[0] in self._parts.pools:
-            raise errors.InvalidError(f"name: '{name}' is a template of this engine's")
+        self.sources.refuse_taken(name)
         sandbox = await self._used(sandbox_id)
         snapshots = self._parts.snapshots
         async with sandbox.changing:
@@ -180,24 +181,6 @@ class Engine:
         sandbox.note(f"copied to snapshot {planned.snapshot_id}")
         log.info("snapshot made", sandbox=sandbox_id, snapshot=planned.snapshot_id)
         return planned
-
-    def snapshots(self, sandbox_id: str = "", name: str = "") -> list[Snapshot]:
-        """Those of one sandbox or name, the newest first."""
-        return self._parts.snapshots.all(sandbox_id, name)
-
-    def template_id(self, reference: str) -> str:
-        """The id of a template or snapshot; raises NotFoundError."""
-        template, tree = self._source(reference)
-        return template.name if tree is None else split(reference)[0]
-
-    def delete_snapshot(self, reference: str) -> None:
-        """Forget a snapshot; raises NotFoundError, ConflictError for a template of the engine's own."""
-        if self._parts.snapshots.delete(reference):
-            log.info("snapshot deleted", snapshot=reference)
-        elif split(reference)[0] in self._parts.pools:
-            raise errors.ConflictError(f"template '{reference}' is a folder of this engine's")
-        else:
-            raise errors.NotFoundError(f"template '{reference}' not found")
 
     async def fork(
         self, sandbox_id: str, count: int, seconds: int
@@ -265,23 +248,6 @@ class Engine:
             yield
         finally:
             self._starting -= 1
-
-    def _source(self, reference: str) -> tuple[Template, Path | None]:
-        """What to make a sandbox of: a template, and a snapshot's files instead of its own."""
-        name, tag = split(reference)
-        pool = self._parts.pools.get(name)
-        if pool is not None and tag in (DEFAULT_TAG, "latest"):
-            return pool.template, None
-        snapshot = self._parts.snapshots.resolve(reference)
-        if snapshot is None:
-            raise errors.NotFoundError(
-                f"template '{reference}' not found: this engine has {', '.join(self._parts.pools)}"
-            )
-        return self._template(snapshot.template), self._parts.snapshots.tree(snapshot)
-
-    def _template(self, name: str) -> Template:
-        """The template whose start command files of it go with; the base where it is gone."""
-        return self._parts.pools.get(name, self._parts.pools[BASE]).template
 
     def _new(self, identity: Identity, order: Order, template: Template) -> Sandbox:
         sandbox = Sandbox(identity, order, template, self._time_is_up, self._lost)

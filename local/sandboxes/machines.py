@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
+
 from local.sandboxes import errors, readiness, trees
 from local.sandboxes.broadcast import CutOffError
 from local.sandboxes.jail import Jailer
@@ -15,6 +17,8 @@ from local.sandboxes.machine import Machine
 from local.sandboxes.model import new_id
 from local.sandboxes.process import Command, Ended, Output, Process
 from local.sandboxes.templates import Startup, Template
+
+log = structlog.get_logger(__name__)
 
 _SHELL = ("/bin/bash", ["-l", "-c"])
 _TAG = "start"
@@ -40,7 +44,8 @@ class Machines:
 
         ``sandbox_id`` and ``log`` are those of a sandbox that had another machine before.
 
-        Raises UnavailableError, StartError, NotEnoughSpaceError, UnsupportedError.
+        Raises UnavailableError, StartError, NotEnoughSpaceError, UnsupportedError. In a file tree of a sandbox's own
+        the start command may have lost what it needs: what is saved counts for more than that it starts.
         """
         name = new_id()
         jail = await self._jailer.boot(name)
@@ -51,7 +56,7 @@ class Machines:
             elif template.tree is not None:
                 await trees.restore(machine.processes, template.tree, whole=False)
             if template.startup is not None:
-                machine.startup = await _start(machine, template.startup)
+                await _started(machine, template.startup, saved=tree is not None)
         except BaseException:
             await self.end(machine, _OVER)
             raise
@@ -61,6 +66,16 @@ class Machines:
         """Cut off who uses it, kill it and wait until nothing of it is left."""
         machine.close(why)
         await self._jailer.end(machine.jail)
+
+
+async def _started(machine: Machine, startup: Startup, *, saved: bool) -> None:
+    """``saved``: the files are a sandbox's own, and come back though the start command fails."""
+    try:
+        machine.startup = await _start(machine, startup)
+    except errors.StartError as exc:
+        if not saved:
+            raise
+        log.warning("start command failed", sandbox=machine.sandbox_id, why=exc.message)
 
 
 async def _start(machine: Machine, startup: Startup) -> Process:

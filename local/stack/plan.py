@@ -12,6 +12,8 @@ from local.stack.settings import StackSettings
 
 COMPOSER = "sandwright-composer-1"
 """How the local model calls itself."""
+_TEMPLATE = "sandwright"
+"""What ``services.sandbox.template`` calls the one that it writes."""
 _ENGINE_LONGEST_SECONDS = "86400"
 """The local engine's own limit to a sandbox's life."""
 # What one process needs and no other may see.
@@ -110,6 +112,7 @@ def _e2b(
     key = secrets.token_urlsafe(24)
     port = settings.local_sandboxes_port
     url = f"http://127.0.0.1:{port}"
+    templates = Path(environment.get("LOCAL_SANDBOXES_TEMPLATES_DIR", settings.templates_dir))
     engine = Process(
         "sandboxes",
         "local.sandboxes",
@@ -120,15 +123,20 @@ def _e2b(
             "LOCAL_SANDBOXES_PORT": str(port),
             "LOCAL_SANDBOXES_API_KEY": key,
             "LOCAL_SANDBOXES_DATA_DIR": str(settings.data_dir / "sandboxes"),
+            "LOCAL_SANDBOXES_TEMPLATES_DIR": str(templates),
         },
         http_health="/health",
     )
     longest = environment.get("SANDBOX_VENDOR_MAXIMUM_SECONDS", _ENGINE_LONGEST_SECONDS)
+    ours = templates == settings.templates_dir
     return {
         "E2B_API_KEY": key,
         "E2B_API_URL": url,
         "E2B_SANDBOX_URL": url,
         "SANDBOX_VENDOR_MAXIMUM_SECONDS": longest,
+        "SANDBOX_E2B_TEMPLATE": environment.get(
+            "SANDBOX_E2B_TEMPLATE", _TEMPLATE if ours else "base"
+        ),
     }, [engine]
 
 

@@ -58,6 +58,11 @@ class StackSettings(BaseModel):
         return self.sandwright_data_dir.absolute()
 
     @property
+    def templates_dir(self) -> Path:
+        """Where the local engine's own template is written, anew at each start."""
+        return self.data_dir / "templates"
+
+    @property
     def local_engine(self) -> bool:
         """Whether the stand-in for E2B is needed."""
         return not self.e2b_api_key

@@ -12,6 +12,7 @@ from local.stack.plan import Process, plan
 from local.stack.ports import taken
 from local.stack.settings import StackSettings
 from local.stack.supervisor import Supervisor
+from local.stack.template import write_template
 
 
 class PortsTaken(Exception):
@@ -84,7 +85,8 @@ class Stack:
         if lines := taken(self._plan({})):
             raise PortsTaken(lines)
         ensure_keys(keys)
-        urls = await self._database.start()
+        writing = write_template(self.settings, self._plan({}), self._say)
+        urls, _ = await asyncio.gather(self._database.start(), writing)
         self._watching = asyncio.create_task(self._database.watch())
         self._supervisor = Supervisor(self._plan(urls), self._say)
         await self._supervisor.start()

@@ -12,6 +12,7 @@ from local.stack.console import fail, log_file
 from local.stack.plan import Process, plan
 from local.stack.settings import StackSettings
 from local.stack.supervisor import NotReady, Supervisor
+from local.stack.template import write_template
 
 _NO_URLS = {"projects": "", "sandbox": "", "generation": ""}
 
@@ -24,10 +25,12 @@ async def verify(settings: StackSettings, environment: dict[str, str]) -> int:
     engines = [processes["sandboxes"]] if settings.local_engine else []
     folder = settings.data_dir / "verify"
     engines = [replace(e, env={**e.env, "LOCAL_SANDBOXES_DATA_DIR": str(folder)}) for e in engines]
-    supervisor = Supervisor(engines, log_file(settings.data_dir / "logs" / "verify.log"))
+    say = log_file(settings.data_dir / "logs" / "verify.log")
+    supervisor = Supervisor(engines, say)
     try:
         if engines:
             print("no E2B_API_KEY is set: testing the local engine", flush=True)
+            await write_template(settings, list(processes.values()), say)
             await supervisor.start()
         return await _run(processes["sandbox"])
     except (BadSetting, NotReady) as exc:

@@ -19,22 +19,23 @@ from kit.server import Application, StartupError
 from protos.sandbox.v1 import sandbox_pb2_grpc
 from services.sandbox.e2b_vendor import E2bAccess, E2bVendor
 from services.sandbox.locks import Locks
-from services.sandbox.model import ASIDE, DRAFTS, PREVIEW_PORT, SITE, Size
-from services.sandbox.preview.bundle import Options, PreviewServer
+from services.sandbox.model import Size
 from services.sandbox.prices import price_list
 from services.sandbox.projects_peer import SERVICE as PROJECTS
 from services.sandbox.projects_peer import ProjectsPeer
-from services.sandbox.repository import CHANNEL
+from services.sandbox.report_repository import CHANNEL
 from services.sandbox.rpc import SandboxServicer, UseCases
 from services.sandbox.service.access import Access
 from services.sandbox.service.after_commands import TakingOver
 from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.applying import Applying
 from services.sandbox.service.archives import Archives
+from services.sandbox.service.attending import Attending
 from services.sandbox.service.claiming import Claiming
 from services.sandbox.service.commands import CommandLimits, Commands
 from services.sandbox.service.creation import Creation, CreationLimits
 from services.sandbox.service.drafts import Drafts
+from services.sandbox.service.ending import Ending, EndingLimits
 from services.sandbox.service.extension import Extension
 from services.sandbox.service.file_events import FileEvents
 from services.sandbox.service.files import Files
@@ -56,6 +57,7 @@ from services.sandbox.service.use import Use
 from services.sandbox.service.watching import Watching, WatchLimits
 from services.sandbox.service.writing import Writing
 from services.sandbox.settings import SandboxSettings
+from services.sandbox.template import preview_server
 from services.sandbox.vendor import SandboxVendor
 
 SANDBOX = "sandwright.sandbox.v1.SandboxService"
@@ -71,6 +73,7 @@ class Parts:
     vendor: SandboxVendor
     lifecycle: Lifecycle
     sweep: Sweep
+    ending: Ending
     follower: Follower
     archives: Archives
     file_events: FileEvents
@@ -118,7 +121,6 @@ def _assembled(
     ignored = Ignored.of(settings.ignored_names)
     filling = Filling(projects, ignored)
     limits = _creation_limits(settings)
-    server = _preview_server(settings)
     sleeping = Sleeping(database, vendor, locks, filling, reports)
     creation = Creation(
         database,
@@ -129,30 +131,34 @@ def _assembled(
         reports,
         limits,
         settings.deployment,
-        server,
+        preview_server(settings),
     )
     allowance = Allowance(settings.max_active_per_user, settings.max_seconds_a_day)
     claiming = Claiming(database, limits, allowance, _size(settings))
     uses = Use(database, settings.idle_pause_seconds)
-    lifecycle = Lifecycle(database, vendor, claiming, creation, sleeping, reports, listener, uses)
+    attending = Attending(creation)
+    lifecycle = Lifecycle(
+        database, vendor, claiming, creation, sleeping, reports, listener, uses, attending
+    )
     extension = Extension(database, vendor, locks, lifecycle, sleeping, limits, allowance)
     writing = Writing(database, locks, projects, filling, lifecycle, settings.write_timeout_seconds)
     access = Access(projects)
     reconcile = Reconcile(database, vendor, lifecycle, sleeping, settings.deployment)
-    sweep = Sweep(
-        database,
-        lifecycle,
-        sleeping,
-        reconcile,
-        reports,
-        writing,
-        idle_seconds=settings.idle_pause_seconds,
-        seconds_a_day=settings.max_seconds_a_day,
-    )
     applying = Applying(database, access, lifecycle, writing)
     follower = Follower(database, locks, projects, applying)
     syncing = Syncing(
         database, locks, projects, lifecycle, writing, ignored, _sync_limits(settings)
+    )
+    lifecycle.before = syncing
+    ending = Ending(database, lifecycle, sleeping, syncing, _ending_limits(settings))
+    sweep = Sweep(
+        database,
+        ending,
+        reconcile,
+        reports,
+        syncing,
+        idle_seconds=settings.idle_pause_seconds,
+        seconds_a_day=settings.max_seconds_a_day,
     )
     watching = Watching(
         database, lifecycle, listener, ignored, _watch_limits(settings), syncing.sync
@@ -182,6 +188,7 @@ def _assembled(
     app.background += [
         listener.run_until(app.stopping),
         sweep.run(settings.sweep_seconds, app.stopping),
+        ending.run(app.stopping),
         follower.run(app.stopping),
         watching.run(app.stopping),
         commands.tend(app.stopping),
@@ -190,6 +197,7 @@ def _assembled(
     for close in (channel.close, database.close, locks.close, vendor.close):
         app.resources.push_async_callback(close)
     app.resources.push_async_callback(reports.finish)
+    app.resources.push_async_callback(attending.finish)
     app.resources.push_async_callback(lifecycle.finish, settings.drain_seconds)
     # After the last call: what it began is ended before the vendor's connections are.
     app.resources.push_async_callback(commands.finish)
@@ -198,6 +206,7 @@ def _assembled(
         vendor,
         lifecycle,
         sweep,
+        ending,
         follower,
         use.archives,
         use.file_events,
@@ -217,25 +226,21 @@ def _archive_limits(settings: SandboxSettings) -> ArchiveLimits:
     )
 
 
-def _preview_server(settings: SandboxSettings) -> PreviewServer:
-    return PreviewServer.of(
-        f"{ASIDE}/preview.pyz",
-        Options(
-            SITE,
-            DRAFTS,
-            PREVIEW_PORT,
-            draft_seconds=settings.draft_seconds,
-            single_page=settings.single_page_previews,
-        ),
-    )
-
-
 def _sync_limits(settings: SandboxSettings) -> SyncLimits:
     return SyncLimits(
         file_bytes=settings.max_file_bytes,
         files=settings.max_project_files,
         total_bytes=settings.max_write_bytes,
         timeout_seconds=settings.write_timeout_seconds,
+    )
+
+
+def _ending_limits(settings: SandboxSettings) -> EndingLimits:
+    return EndingLimits(
+        ending_look_seconds=settings.ending_look_seconds,
+        ending_lead_seconds=settings.ending_lead_seconds,
+        vendor_grace_seconds=settings.vendor_grace_seconds,
+        vendor_maximum_seconds=settings.vendor_maximum_seconds,
     )
 
 

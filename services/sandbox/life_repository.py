@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.model import Sandbox, Size, Status
-from services.sandbox.repository import COLUMNS, OPEN, Repository, in_seconds, sandboxes_of
+from services.sandbox.report_repository import ReportRepository
+from services.sandbox.repository import (
+    COLUMNS,
+    OPEN,
+    in_seconds,
+    sandboxes_of,
+    seconds_long,
+)
 from services.sandbox.tables import sandboxes
 
 _ACTIVE = sandboxes.c.status == Status.ACTIVE
@@ -37,21 +44,50 @@ class LifeRepository:
         )
         return next(iter(await self._park(same)), None)
 
-    async def park_expired(self, owner_id: str = "") -> list[Sandbox]:
-        """Puts persistent sandboxes to sleep whose time is over, of one user or of all."""
-        over = and_(_ACTIVE, _PERSISTENT, sandboxes.c.expires_at <= func.now())
-        if owner_id:
-            over = and_(over, sandboxes.c.owner_id == owner_id)
+    async def park_expired(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Puts to sleep what of these is persistent and whose time is over."""
+        over = and_(_ACTIVE, _PERSISTENT, sandboxes.c.expires_at <= func.now(), which)
         return await self._park(await self._claimed(over))
 
-    async def park_idle(self, seconds: float) -> list[Sandbox]:
-        """Puts sandboxes to sleep that nobody has used for so long."""
-        idle = and_(_ACTIVE, sandboxes.c.used_at < in_seconds(-seconds))
+    async def park_idle(self, seconds: float, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Puts to sleep what of these nobody has used for so long."""
+        idle = and_(_ACTIVE, sandboxes.c.used_at < in_seconds(-seconds), which)
         return await self._park(await self._claimed(idle))
 
-    async def park_persistent_of(self, owners: Sequence[str]) -> list[Sandbox]:
-        """Puts the persistent sandboxes of these users to sleep."""
-        return await self._park(and_(_ACTIVE, _PERSISTENT, sandboxes.c.owner_id.in_(owners)))
+    async def park_persistent(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Puts to sleep what of these is persistent."""
+        return await self._park(await self._claimed(and_(_ACTIVE, _PERSISTENT, which)))
+
+    # About to leave
+
+    async def expired(self) -> list[Sandbox]:
+        """Sandboxes that run though their time is over."""
+        return await self._active(sandboxes.c.expires_at <= func.now())
+
+    async def idle(self, seconds: float) -> list[Sandbox]:
+        """Sandboxes that nobody has used for so long."""
+        return await self._active(sandboxes.c.used_at < in_seconds(-seconds))
+
+    async def running_of(self, owners: Sequence[str]) -> list[Sandbox]:
+        """The sandboxes of these users that run."""
+        return await self._active(sandboxes.c.owner_id.in_(owners))
+
+    async def ended_soon(self, seconds: float, grace: float, longest: float) -> list[Sandbox]:
+        """Sandboxes that the vendor itself ends within so many seconds.
+
+        It does so ``grace`` seconds after their time is over, or ``longest`` after their start.
+        """
+        soon = in_seconds(seconds)
+        by_vendor = func.least(
+            sandboxes.c.expires_at + seconds_long(grace),
+            sandboxes.c.started_at + seconds_long(longest),
+        )
+        # The first is no more than an index understands: nobody promises more than the vendor gives.
+        return await self._active(and_(sandboxes.c.expires_at <= soon, by_vendor <= soon))
+
+    async def _active(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        query = select(*COLUMNS).where(_ACTIVE, which)
+        return sandboxes_of((await self.connection.execute(query)).all())
 
     async def sleep_on(self, sandbox: Sandbox, *, forget_vendor: bool) -> Sandbox | None:
         """A sandbox could not be woken; ``None`` where who woke it has been given up on.
@@ -182,5 +218,5 @@ class LifeRepository:
     async def _fallen_asleep(self, found: list[Sandbox]) -> list[Sandbox]:
         await LedgerRepository(self.connection).end(one.sandbox_id for one in found)
         for sandbox in found:
-            await Repository(self.connection).changed(sandbox)
+            await ReportRepository(self.connection).changed(sandbox)
         return found

@@ -56,6 +56,10 @@ class Sandbox:
     """Whether its files may differ from the store's: a write has not ended, or the store's files were reset."""
     dirt: int
     """Counts what made it unsettled."""
+    reset: bool
+    """Whether it is unsettled because the store's files were set back: what the store has not must go."""
+    removing: tuple[str, ...]
+    """Paths that writes which have not ended take away: what is there may be what the store has no more."""
     persistent: bool
     """Whether it is paused at its end instead of closed."""
     created_at: datetime
@@ -228,6 +232,9 @@ class Scan:
     """What is neither a regular file nor a folder, such as a link."""
     complete: bool
     """False where a folder could not be read: what is missing may be there."""
+    folders: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
+    """What was left out, files and folders. What lies in such a folder is not told."""
 
 
 @dataclass(frozen=True, slots=True)

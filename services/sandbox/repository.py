@@ -1,23 +1,33 @@
-"""All SQL of this service. The database's clock is the only one that leases and expiry are measured by."""
+"""Sandboxes: finding, making, closing. The database's clock is the only one that leases and expiry are measured by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, func, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Row,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.sandbox.ledger_repository import LedgerRepository
-from services.sandbox.model import CloseReason, Report, Sandbox, Status
+from services.sandbox.model import CloseReason, Sandbox, Status
+from services.sandbox.report_repository import ReportRepository
 from services.sandbox.tables import epochs, reports, sandboxes
 
-CHANNEL = "sandbox"
-"""Postgres channel that tells each change, with the project's id."""
-
 OPEN = sandboxes.c.status != Status.CLOSED
-_ACTIVE = sandboxes.c.status == Status.ACTIVE
+ACTIVE = sandboxes.c.status == Status.ACTIVE
 _KEPT = sandboxes.c.status.in_([Status.ACTIVE, Status.PAUSED])
 _COUNTED = sandboxes.c.status.in_([Status.CREATING, Status.ACTIVE])
 _PASSING = ~func.coalesce(sandboxes.c.persistent, False)
@@ -42,24 +52,24 @@ class Repository:
             .order_by(sandboxes.c.sandbox_id.desc())
             .limit(1)
         )
-        return _first((await self.connection.execute(query)).all())
+        return first_of((await self.connection.execute(query)).all())
 
     async def running(self, project_id: str, owner_id: str) -> Sandbox | None:
         """The project's sandbox where it is active and not expired."""
         query = select(*COLUMNS).where(
             sandboxes.c.project_id == project_id,
             sandboxes.c.owner_id == owner_id,
-            _ACTIVE,
+            ACTIVE,
             sandboxes.c.expires_at > func.now(),
         )
-        return _first((await self.connection.execute(query)).all())
+        return first_of((await self.connection.execute(query)).all())
 
     async def opened(self, project_id: str, owner_id: str) -> Sandbox | None:
         """The project's open sandbox, whatever it is doing."""
         query = select(*COLUMNS).where(
             sandboxes.c.project_id == project_id, sandboxes.c.owner_id == owner_id, OPEN
         )
-        return _first((await self.connection.execute(query)).all())
+        return first_of((await self.connection.execute(query)).all())
 
     async def by_ids(self, sandbox_ids: Iterable[str]) -> dict[str, Sandbox]:
         """Sandboxes by their ids."""
@@ -74,7 +84,7 @@ class Repository:
 
     async def all_unsettled(self) -> list[Sandbox]:
         """Running sandboxes whose files may differ from the store's."""
-        query = select(*COLUMNS).where(_ACTIVE, sandboxes.c.unsettled)
+        query = select(*COLUMNS).where(ACTIVE, sandboxes.c.unsettled)
         return sandboxes_of((await self.connection.execute(query)).all())
 
     # Making
@@ -124,7 +134,7 @@ class Repository:
             )
             .returning(*COLUMNS)
         )
-        return _first((await self.connection.execute(statement)).all())
+        return first_of((await self.connection.execute(statement)).all())
 
     async def renew(self, sandbox: Sandbox, attempt: float) -> bool:
         """Tells that the creator lives; false where it has been given up on."""
@@ -136,13 +146,11 @@ class Repository:
 
     async def activate(self, sandbox: Sandbox, url: str) -> Sandbox | None:
         """The sandbox is ready; ``None`` where its creator has been given up on."""
-        # What was noted after who made it had read the row is still to be done.
-        unsettled = and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt)
         if not await self._mine(
-            sandbox, status=Status.ACTIVE, url=url, unsettled=unsettled, paused_at=None
+            sandbox, status=Status.ACTIVE, url=url, paused_at=None, **settled(sandbox)
         ):
             return None
-        await self.changed(sandbox)
+        await ReportRepository(self.connection).changed(sandbox)
         return (await self.by_ids([sandbox.sandbox_id]))[sandbox.sandbox_id]
 
     async def _mine(self, sandbox: Sandbox, **values: Any) -> bool:
@@ -169,7 +177,7 @@ class Repository:
         same = and_(
             sandboxes.c.sandbox_id == sandbox.sandbox_id,
             sandboxes.c.attempt == sandbox.attempt,
-            _ACTIVE,
+            ACTIVE,
         )
         return next(iter(await self._close(same, reason)), None)
 
@@ -195,17 +203,14 @@ class Repository:
         )
         return await self._close(made, CloseReason.FAILED)
 
-    async def close_expired(self, owner_id: str = "") -> list[Sandbox]:
-        """Closes what has expired and is not kept, of one user or of all; what others are closing is left to them."""
-        expired = and_(_ACTIVE, _PASSING, sandboxes.c.expires_at <= func.now())
-        if owner_id:
-            expired = and_(expired, sandboxes.c.owner_id == owner_id)
+    async def close_expired(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Closes what of these has expired and is not kept; what others are closing is left to them."""
+        expired = and_(ACTIVE, _PASSING, sandboxes.c.expires_at <= func.now(), which)
         return await self._close(await self._claimed(expired), CloseReason.EXPIRED)
 
-    async def close_passing_of(self, owners: Sequence[str]) -> list[Sandbox]:
-        """Closes the active sandboxes of these users that are not kept: their time is over."""
-        theirs = and_(_ACTIVE, _PASSING, sandboxes.c.owner_id.in_(owners))
-        return await self._close(theirs, CloseReason.EXPIRED)
+    async def close_passing(self, which: ColumnElement[bool]) -> list[Sandbox]:
+        """Closes what of these is active and not kept: its time is over."""
+        return await self._close(and_(ACTIVE, _PASSING, which), CloseReason.EXPIRED)
 
     async def close_abandoned(self) -> list[Sandbox]:
         """Closes what was being created by somebody who has not been heard of."""
@@ -234,8 +239,9 @@ class Repository:
         )
         closed = sandboxes_of((await self.connection.execute(statement)).all())
         await LedgerRepository(self.connection).end(sandbox.sandbox_id for sandbox in closed)
+        told = ReportRepository(self.connection)
         for sandbox in closed:
-            await self.changed(sandbox)
+            await told.changed(sandbox)
         return closed
 
     async def forget_project(self, project_id: str) -> list[Sandbox]:
@@ -264,139 +270,40 @@ class Repository:
             delete(sandboxes).where(sandboxes.c.closed_at < old, replaced)
         )
 
-    # Writing
 
-    async def highest_epoch(self, project_id: str, generation_id: str, epoch: int) -> int:
-        """The highest lease number that this generation has written with, this one included."""
-        statement = insert(epochs).values(
-            project_id=project_id, generation_id=generation_id, epoch=epoch
-        )
-        statement = statement.on_conflict_do_update(
-            index_elements=[epochs.c.project_id, epochs.c.generation_id],
-            set_={
-                "epoch": func.greatest(epochs.c.epoch, statement.excluded.epoch),
-                "seen_at": func.now(),
-            },
-        )
-        return int(
-            (await self.connection.execute(statement.returning(epochs.c.epoch))).scalar_one()
-        )
+def settled(sandbox: Sandbox) -> dict[str, Any]:
+    """Columns of a sandbox that is settled as far as was noted when it was read; the rest is still to do."""
+    since = sandboxes.c.dirt != sandbox.dirt
+    nothing = cast([], ARRAY(Text))
+    return {
+        "unsettled": and_(sandboxes.c.unsettled, since),
+        "reset": and_(sandboxes.c.reset, since),
+        "removing": case((since, sandboxes.c.removing), else_=nothing),
+    }
 
-    async def begin_writing(self, project_id: str, owner_id: str) -> Sandbox | None:
-        """The running sandbox whose files are the store's, from now on noted as unsettled; else ``None``."""
-        await self._commit_lightly()
-        statement = (
-            update(sandboxes)
-            .where(
-                sandboxes.c.project_id == project_id,
-                sandboxes.c.owner_id == owner_id,
-                _ACTIVE,
-                sandboxes.c.expires_at > func.now(),
-                ~sandboxes.c.unsettled,
-            )
-            .values(unsettled=True, dirt=sandboxes.c.dirt + 1, used_at=func.now())
-            .returning(*COLUMNS)
-        )
-        return _first((await self.connection.execute(statement)).all())
 
-    async def unsettle(self, sandbox_id: str) -> Sandbox | None:
-        """Notes that the sandbox's files may differ from the store's; ``None`` where it is closed."""
-        await self._commit_lightly()
-        statement = (
-            update(sandboxes)
-            .where(sandboxes.c.sandbox_id == sandbox_id, OPEN)
-            .values(unsettled=True, dirt=sandboxes.c.dirt + 1)
-            .returning(*COLUMNS)
-        )
-        return _first((await self.connection.execute(statement)).all())
+def of_owner(owner_id: str) -> ColumnElement[bool]:
+    """One user's sandboxes."""
+    return sandboxes.c.owner_id == owner_id
 
-    async def settle(self, sandbox: Sandbox) -> bool:
-        """Notes that the sandbox has the files that the store had when ``sandbox`` was read.
 
-        What was noted since then stays noted. False where the sandbox is not running any more.
-        """
-        await self._commit_lightly()
-        statement = (
-            update(sandboxes)
-            .where(
-                sandboxes.c.sandbox_id == sandbox.sandbox_id,
-                sandboxes.c.attempt == sandbox.attempt,
-                _ACTIVE,
-            )
-            .values(unsettled=and_(sandboxes.c.unsettled, sandboxes.c.dirt != sandbox.dirt))
-        )
-        return bool((await self.connection.execute(statement)).rowcount)
-
-    async def _commit_lightly(self) -> None:
-        # What is noted must outlive this process, not Postgres' machine: two waits for its disk would be most of
-        # what a write takes.
-        await self.connection.execute(text("SET LOCAL synchronous_commit = off"))
-
-    # Telling
-
-    async def changed(self, sandbox: Sandbox) -> None:
-        """One more thing to report. The row's lock puts a project's changes in order."""
-        statement = insert(reports).values(
-            project_id=sandbox.project_id, owner_id=sandbox.owner_id, revision=1
-        )
-        statement = statement.on_conflict_do_update(
-            index_elements=[reports.c.project_id], set_={"revision": reports.c.revision + 1}
-        )
-        await self.connection.execute(statement)
-        await self.connection.execute(select(func.pg_notify(CHANNEL, sandbox.project_id)))
-
-    async def waiting_report(self, project_id: str) -> Report | None:
-        """What the projects service does not know yet of this project's sandbox."""
-        query = (
-            select(
-                reports.c.revision,
-                reports.c.owner_id,
-                sandboxes.c.sandbox_id,
-                # Until it runs again it sleeps.
-                case(
-                    (sandboxes.c.status != Status.CREATING, sandboxes.c.status),
-                    (sandboxes.c.paused_at.is_not(None), Status.PAUSED.value),
-                    else_=sandboxes.c.status,
-                ).label("status"),
-            )
-            .join(sandboxes, sandboxes.c.project_id == reports.c.project_id)
-            .where(
-                reports.c.project_id == project_id,
-                reports.c.reported_revision < reports.c.revision,
-            )
-            .order_by(sandboxes.c.sandbox_id.desc())
-            .limit(1)
-        )
-        row = (await self.connection.execute(query)).one_or_none()
-        if row is None:
-            return None
-        return Report(project_id, row.owner_id, row.sandbox_id, Status(row.status), row.revision)
-
-    async def waiting_projects(self, limit: int) -> list[str]:
-        """Projects of whose sandboxes there is something to report."""
-        query = (
-            select(reports.c.project_id)
-            .where(reports.c.reported_revision < reports.c.revision)
-            .limit(limit)
-        )
-        return list((await self.connection.execute(query)).scalars().all())
-
-    async def reported(self, project_id: str, revision: int) -> None:
-        """The projects service knows of everything up to this revision."""
-        statement = (
-            update(reports)
-            .where(reports.c.project_id == project_id, reports.c.reported_revision < revision)
-            .values(reported_revision=revision)
-        )
-        await self.connection.execute(statement)
+def among(found: Iterable[Sandbox]) -> ColumnElement[bool]:
+    """These sandboxes, whatever they are by now."""
+    return sandboxes.c.sandbox_id.in_([one.sandbox_id for one in found])
 
 
 def in_seconds(seconds: float) -> ColumnElement[Any]:
     """The moment in so many seconds."""
-    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    return func.now() + seconds_long(seconds)
 
 
-def _first(rows: Iterable[Row[Any]]) -> Sandbox | None:
+def seconds_long(seconds: float) -> ColumnElement[Any]:
+    """An interval of so many seconds."""
+    return func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def first_of(rows: Iterable[Row[Any]]) -> Sandbox | None:
+    """The first of them, where there is one."""
     return next(iter(sandboxes_of(rows)), None)
 
 
@@ -413,6 +320,7 @@ def _one(row: Row[Any]) -> Sandbox:
             **values,
             "status": Status(values["status"]),
             "persistent": bool(values["persistent"]),
+            "removing": tuple(values["removing"]),
         },
         close_reason=CloseReason(reason) if reason else None,
     )

@@ -88,7 +88,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.CloseSandboxRequest, context: Context
     ) -> sandbox_pb2.Sandbox:
         owner = await self._use.access.check(request.project_id)
-        await self._use.syncing.before_leaving(request.project_id, owner)
+        await self._use.syncing.before_closing(request.project_id, owner)
         return convert.sandbox(await self._use.lifecycle.close(request.project_id, owner))
 
     async def ExtendSandbox(
@@ -103,7 +103,7 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         self, request: sandbox_pb2.PauseSandboxRequest, context: Context
     ) -> sandbox_pb2.Sandbox:
         owner = await self._use.access.check(request.project_id)
-        await self._use.syncing.before_leaving(request.project_id, owner)
+        await self._use.syncing.before_closing(request.project_id, owner)
         return convert.sandbox(await self._use.extension.pause(request.project_id, owner))
 
     async def ResumeSandbox(

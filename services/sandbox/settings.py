@@ -29,12 +29,27 @@ class E2bSettings(BaseSettings):
     e2b_domain: str = Field("", validation_alias=AliasChoices("E2B_DOMAIN", "e2b_domain"))
     """E2B_DOMAIN, if not the vendor's own."""
     e2b_template: str = Field("base", min_length=1)
-    """What a sandbox is made from. It must have Python 3.8 or later and sha256sum."""
+    """What a sandbox is made from. It must have Python 3.8 or later and sha256sum. `sandwright`, which
+    `make run` gives the local engine, has the preview server running."""
+    e2b_fallback_template: str = "base"
+    """What a sandbox is made from where the vendor has no such template; empty: nothing, and that is an error."""
     e2b_timeout_seconds: float = Field(30, gt=0)
     """How long one request to the vendor may take."""
 
 
-class SandboxSettings(E2bSettings, ServerSettings):
+class PreviewSettings(BaseSettings):
+    """What the preview server is told at its start."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
+
+    single_page_previews: bool = False
+    """Whether previews answer addresses that lead to no file with index.html, whose script understands them. A project
+    decides for itself with a 200.html (that page for each such address) or a 404.html (none)."""
+    draft_seconds: float = Field(120, gt=0)
+    """A draft that has not been written to for so long is not shown any more: whoever wrote it has died."""
+
+
+class SandboxSettings(PreviewSettings, E2bSettings, ServerSettings):
     """The defaults are the platform's."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
@@ -60,6 +75,11 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """The vendor's longest limit: an hour on E2B's free plan, 86,400 s on others."""
     sweep_seconds: float = Field(300, gt=0)
     """How often what has expired, vanished or was forgotten is looked for."""
+    ending_look_seconds: float = Field(5, gt=0)
+    """How often sandboxes whose time is over are looked for, and closed or put to sleep."""
+    ending_lead_seconds: float = Field(15, ge=0)
+    """So long before the vendor itself ends a sandbox, what was done inside is taken over into the store, at every
+    look; one that is kept is put to sleep then."""
     max_active_per_user: int = Field(3, ge=1)
     """Sandboxes of one user that run or are being made at once; those that sleep do not count."""
     max_seconds_a_day: int = Field(0, ge=0)
@@ -78,11 +98,6 @@ class SandboxSettings(E2bSettings, ServerSettings):
     """Who makes a sandbox and has not been heard of for so long has died; somebody else goes on."""
     preview_timeout_seconds: float = Field(20, gt=0)
     """How long the preview server may take to answer."""
-    single_page_previews: bool = False
-    """Whether previews answer addresses that lead to no file with index.html, whose script understands them. A project
-    decides for itself with a 200.html (that page for each such address) or a 404.html (none)."""
-    draft_seconds: float = Field(120, gt=0)
-    """A draft that has not been written to for so long is not shown any more: whoever wrote it has died."""
     write_timeout_seconds: float = Field(75 - WRITE_MARGIN_SECONDS, gt=0)
     """How long a write may take once all of it has arrived, a new sandbox included."""
     report_wait_seconds: float = Field(0.5, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -36,6 +37,10 @@ sandboxes = Table(
     Column("unsettled", Boolean, nullable=False, server_default="false"),
     # Counts what made it unsettled: who brings it in line settles no more than was noted before.
     Column("dirt", BigInteger, nullable=False, server_default="0"),
+    # Why it is: files were set back in the store, or writes take these paths away. Whatever else only the sandbox
+    # has was made inside.
+    Column("reset", Boolean, nullable=False, server_default="false"),
+    Column("removing", ARRAY(Text), nullable=False, server_default="{}"),
     # Null until the project was asked: what its change log tells meanwhile is newer than the answer.
     Column("persistent", Boolean),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),

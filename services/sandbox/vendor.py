@@ -126,19 +126,21 @@ class VendorSandbox(Protocol):
         """What lies in a folder, so many levels deep, in no order. Raises ``PathMissing``, ``PathUnfit``."""
 
     async def hashes(self, path: str, ignored: Collection[str] = ()) -> dict[str, str]:
-        """SHA-256 in hexadecimal by absolute path of every regular file in a folder.
+        """SHA-256 in hexadecimal by absolute path of every regular file in a folder, and of links to such.
 
         What has one of the ``ignored`` names, and what lies in it, is left out. Raises ``PathMissing``.
         """
 
     async def scan(self, path: str, ignored: Collection[str] = ()) -> Scan:
-        """The regular files in a folder, those that ``hashes`` would tell. Raises ``PathMissing``."""
+        """What is in a folder, however deep. Raises ``PathMissing``."""
 
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
         """SHA-256 in hexadecimal by absolute path of those that are regular files."""
 
-    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
-        """Watches a folder and those in it. ``heeded``: whether a relative path matters.
+    async def watch(self, path: str, heeded: Callable[[str], bool], *, deep: bool = True) -> Watch:
+        """Watches a folder and, ``deep``, those in it. ``heeded``: whether a relative path matters.
+
+        It goes on with a folder that is moved, and ends unnoticed with one that is removed.
 
         Raises ``PathMissing``, ``PathUnfit``.
         """
@@ -158,8 +160,8 @@ class VendorSandbox(Protocol):
     def url_of(self, port: int) -> str:
         """Where a port is reached from outside."""
 
-    async def preview_answers(self) -> bool:
-        """Whether the preview server answers from outside."""
+    async def preview_answers(self, version: str) -> bool:
+        """Whether this version of the preview server answers from outside."""
 
     async def metrics(self) -> Metrics:
         """What it uses; zeros for what the vendor has not measured yet."""

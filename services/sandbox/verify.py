@@ -10,6 +10,7 @@ import io
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from kit.errors import ServiceError
 from kit.ids import new_id
@@ -26,9 +27,12 @@ _TEXT = b"Sandwright was here.\n"
 _PATH = "/home/user/verify.txt"
 _VERDICTS = {
     "SANDBOX_VENDOR_REFUSED": "the key was refused: check E2B_API_KEY",
-    "SANDBOX_VENDOR_BUSY": "the account's rate limit or quota is reached: wait, or close sandboxes",
+    "SANDBOX_VENDOR_BUSY": "the account's rate limit is reached: wait and try again",
+    "SANDBOX_VENDOR_QUOTA": "the account's quota is reached: close sandboxes, or have it raised",
+    "SANDBOX_VENDOR_LATE": "the answer takes too long: check the network and SANDBOX_E2B_TIMEOUT_SECONDS",
+    "SANDBOX_VENDOR_UNKNOWN": "the host name is unknown: check the network's DNS, E2B_DOMAIN and E2B_API_URL",
     "SANDBOX_VENDOR_DOWN": "nothing answers: check the network, E2B_DOMAIN and E2B_API_URL",
-    "SANDBOX_VENDOR_FAILED": "the vendor refused: check the template (SANDBOX_E2B_TEMPLATE) and the account",
+    "SANDBOX_VENDOR_FAILED": "the vendor failed: try again, and look at its status page",
 }
 Step = Callable[[], Awaitable[None]]
 
@@ -138,7 +142,9 @@ def main() -> int:
     configure("verify", "console", "error")
     where = settings.e2b_api_url or settings.e2b_domain or "E2B"
     print(f"sandboxes at {where}, template {settings.e2b_template}\n", flush=True)
-    return 0 if asyncio.run(verify(E2bVendor(E2bAccess.of(settings)))) else 1
+    # A template that is missing is to be told, not replaced.
+    access = replace(E2bAccess.of(settings), fallback="")
+    return 0 if asyncio.run(verify(E2bVendor(access))) else 1
 
 
 if __name__ == "__main__":

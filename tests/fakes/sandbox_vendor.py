@@ -115,24 +115,29 @@ class FakeSandbox(VendorSandbox):
         await self._check("scan", path)
         now = datetime.now(UTC)
         digests = self._hashed(self._below(path, ignored))
+        folders = {one for one in self.folders if one.startswith(f"{path}/")}
+        left = {one for one in folders if posixpath.basename(one) in ignored}
         return Scan(
             {one: Seen(len(self.files[one]), now, mark) for one, mark in digests.items()},
             frozenset(),
             True,
+            frozenset(one for one in folders if not _in_any(one, left)),
+            frozenset(one for one in left if not _in_any(posixpath.dirname(one), left)),
         )
 
     async def hashes_of(self, paths: Sequence[str]) -> dict[str, str]:
         await self._check("hashes_of", paths)
         return self._hashed([path for path in paths if path in self.files])
 
-    async def watch(self, path: str, heeded: Callable[[str], bool]) -> Watch:
-        await self._check("watch", path)
+    async def watch(self, path: str, heeded: Callable[[str], bool], *, deep: bool = True) -> Watch:
+        await self._check("watch", path, deep)
         if path in self.files:
             raise PathUnfit(path)
         if path not in self.folders:
             raise PathMissing(path)
         watch = Watch(asyncio.Event(), asyncio.Event(), self._unwatch)
-        self.watches.append((path, heeded, watch))
+        matters = heeded if deep else lambda one: "/" not in one and heeded(one)
+        self.watches.append((path, matters, watch))
         return watch
 
     async def _unwatch(self) -> None:
@@ -181,9 +186,10 @@ class FakeSandbox(VendorSandbox):
     def url_of(self, port: int) -> str:
         return f"http://{port}-{self.name}.fake.test"
 
-    async def preview_answers(self) -> bool:
+    async def preview_answers(self, version: str) -> bool:
         await self.vendor.called("preview_answers")
-        return bool(self.started) and self.name in self.vendor.sandboxes and not self.paused
+        runs = self.name in self.vendor.sandboxes and not self.paused
+        return runs and any(version in command for command in self.started)
 
     async def metrics(self) -> Metrics:
         await self._check("metrics")
@@ -206,6 +212,10 @@ class FakeSandbox(VendorSandbox):
         if path not in self.folders:
             self._make_folders(posixpath.dirname(path))
             self.folders.add(path)
+
+
+def _in_any(path: str, folders: Collection[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in folders)
 
 
 @dataclass

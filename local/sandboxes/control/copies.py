@@ -48,15 +48,14 @@ class Copies:
     async def _list(self, request: Request) -> Answer:
         sandbox_id = request.query.get("sandboxID", [""])[0]
         name = request.query.get("name", [""])[0]
-        found = self._engine.snapshots(sandbox_id, name)
+        found = self._engine.sources.snapshots(sandbox_id, name)
         shown, headers = listing.snapshots(found, request.query)
         return Answer(200, [bodies.snapshot(one) for one in shown], headers)
 
     async def _alias(self, request: Request) -> Answer:
-        return Answer(
-            200, {"templateID": self._engine.template_id(request.path["alias"]), "public": False}
-        )
+        found = self._engine.sources.template_id(request.path["alias"])
+        return Answer(200, {"templateID": found, "public": False})
 
     async def _delete(self, request: Request) -> Answer:
-        self._engine.delete_snapshot(request.path["template"])
+        self._engine.sources.delete(request.path["template"])
         return Answer(204)

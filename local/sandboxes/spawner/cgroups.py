@@ -21,6 +21,7 @@ CPU_PERIOD_US = 100_000
 _HELD = "held"
 _HOLD_SECONDS = 5.0
 _POLL_SECONDS = 0.002
+_CLEAR_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Cgroups:
     def create(self, sandbox: str, limits: Limits) -> None:
         """Make the groups of one sandbox and write its caps."""
         for directory in self._directories(sandbox):
-            directory.mkdir(exist_ok=True)
+            # With the root: the spawner of an engine that was killed may have taken it away behind us.
+            directory.mkdir(parents=True, exist_ok=True)
         for name, value in self._caps(limits):
             path = self.roots[name.partition(".")[0]] / sandbox / name
             if path.exists():  # swap accounting is a matter of the kernel's configuration
@@ -183,15 +185,16 @@ class Cgroups:
     def clear(self, deadline_seconds: float = 5.0) -> int:
         """End what an earlier engine of the same name left behind; answers how many groups."""
         left = {child.name for root in self.roots.values() for child in _children(root)}
-        for root in dict.fromkeys(self.roots.values()):
-            for child in _children(root):
-                _kill_all(child)
         end = time.monotonic() + deadline_seconds
         waiting = set(left)
         while waiting and time.monotonic() < end:
+            # Again and again: what was just starting may have started something since.
+            for name in waiting:
+                for directory in self._directories(name):
+                    _kill_all(directory)
             waiting = {name for name in waiting if not self.destroy(name)}
             if waiting:
-                time.sleep(0.01)
+                time.sleep(_CLEAR_SECONDS)
         return len(left)
 
     def remove(self) -> None:

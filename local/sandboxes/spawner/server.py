@@ -19,6 +19,7 @@ from local.sandboxes.spawner.monitor import first_process
 MESSAGE_BYTES = 16 * 1024
 _STDERR_BYTES = 2000
 _RETRY_MS = 20
+_LAST_SECONDS = 60.0
 
 
 @dataclass
@@ -133,7 +134,8 @@ class Spawner:
         while self._jails:
             pid, _ = os.waitpid(-1, 0)
             self._jails.pop(pid, None)
-        self._groups.clear()
+        # Nobody waits: where the engine does, it ends us when its patience is over.
+        self._groups.clear(_LAST_SECONDS)
         self._groups.remove()
 
 

@@ -242,7 +242,8 @@ class SandboxServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadArchive(self, request, context):
-        """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+        """The project's folder as the sandbox has it, or one folder of it, as a zip archive; empty
+        folders are in it, what is ignored is not.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

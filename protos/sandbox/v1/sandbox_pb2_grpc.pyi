@@ -85,7 +85,8 @@ class SandboxServiceStub:
     not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
     """
     DownloadArchive: grpc.UnaryStreamMultiCallable[sandbox_pb2.DownloadArchiveRequest, httpbody_pb2.HttpBody]
-    """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+    """The project's folder as the sandbox has it, or one folder of it, as a zip archive; empty
+    folders are in it, what is ignored is not.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
     """
     WatchSandboxFiles: grpc.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]
@@ -177,7 +178,8 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     not true); RESOURCE_EXHAUSTED (ARCHIVE_FILES, ARCHIVE_BYTES, PROJECT_BYTES) naming the limit.
     """
     DownloadArchive: aio.UnaryStreamMultiCallable[sandbox_pb2.DownloadArchiveRequest, httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+    """The project's folder as the sandbox has it, or one folder of it, as a zip archive; empty
+    folders are in it, what is ignored is not.
     Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
     """
     WatchSandboxFiles: aio.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]  # type: ignore[assignment]
@@ -338,7 +340,8 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
         request: sandbox_pb2.DownloadArchiveRequest,
         context: _ServicerContext,
     ) -> typing.Union[abc.Iterator[httpbody_pb2.HttpBody], abc.AsyncIterator[httpbody_pb2.HttpBody]]:
-        """The project's folder as the sandbox has it, or one folder of it, as a zip archive.
+        """The project's folder as the sandbox has it, or one folder of it, as a zip archive; empty
+        folders are in it, what is ignored is not.
         Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND).
         """
 

@@ -44,10 +44,11 @@ class Answer:
 class Answers:
     """Finds what is asked for."""
 
-    def __init__(self, shown: Shown, *, single_page: bool) -> None:
-        """``single_page``: pages that aren't there are answered with index.html."""
+    def __init__(self, shown: Shown, *, single_page: bool, version: str) -> None:
+        """``single_page``: pages that aren't there are answered with index.html. ``version``: the server's own."""
         self._shown = shown
         self._single_page = single_page
+        self._version = version
 
     def to(self, request: Request) -> Answer:
         """The answer; whoever gets it closes it."""
@@ -69,7 +70,9 @@ class Answers:
 
     def _own(self, name: str) -> Answer:
         if name == "health":
-            return Answer(200, {"Content-Type": media_type("health.txt")}, b"ok\n")
+            return Answer(
+                200, {"Content-Type": media_type("health.txt")}, f"ok {self._version}\n".encode()
+            )
         if name in _ASSETS:
             # A page in a sandboxed frame has no origin of its own.
             headers = {"Content-Type": media_type(name), "Access-Control-Allow-Origin": "*"}

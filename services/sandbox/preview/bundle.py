@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shlex
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+_VERSION_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,17 @@ class PreviewServer:
     place: str
     """Where in a sandbox the archive lies."""
     command: str
-    """The shell command that starts it."""
+    """The shell command that starts it. It takes the place of one of another version; beside one of its own it ends."""
+    version: str
+    """What it answers when it is asked how it is. Another for another source, place or option."""
 
     @classmethod
     def of(cls, place: str, options: Options) -> Self:
         """A server to lie at ``place``."""
-        return cls(bundle(), place, command(place, options))
+        archive = bundle()
+        unnamed = command(place, options, "")
+        version = hashlib.sha256(archive + unnamed.encode()).hexdigest()[:_VERSION_LENGTH]
+        return cls(archive, place, command(place, options, version), version)
 
 
 def bundle() -> bytes:
@@ -53,10 +61,11 @@ def bundle() -> bytes:
     return archive.getvalue()
 
 
-def command(archive: str, options: Options) -> str:
+def command(archive: str, options: Options, version: str) -> str:
     """The shell command that serves a folder with an archive that lies at ``archive``."""
+    # Servers recognise each other by the words before the options: see ``turn``.
     arguments = (
-        f"{options.folder!r}, {options.drafts!r}, {options.port}, "
+        f"{options.folder!r}, {options.drafts!r}, {options.port}, version={version!r}, "
         f"draft_seconds={options.draft_seconds!r}, single_page={options.single_page!r}"
     )
     code = f"import sys; sys.path.insert(0, {archive!r}); from preview.main import main; main({arguments})"

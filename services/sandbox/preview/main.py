@@ -9,6 +9,7 @@ import _socket
 import _thread
 import os
 import time
+from errno import EADDRINUSE
 
 from .answers import Answers
 from .connection import Connection
@@ -16,6 +17,7 @@ from .drafts import Drafts
 from .folder import Folder
 from .room import Room
 from .shown import Shown
+from .turn import taken_over
 from .watch import Watch
 
 MAX_CONNECTIONS = 128
@@ -24,17 +26,28 @@ STACK_BYTES = 256 * 1024
 
 
 def main(
-    path: str, drafts: str, port: int, *, draft_seconds: float = 120, single_page: bool = False
+    path: str,
+    drafts: str,
+    port: int,
+    *,
+    version: str = "",
+    draft_seconds: float = 120,
+    single_page: bool = False,
 ) -> None:
-    """Serves a folder on a port (0: a free one) for ever; prints the port when it listens. See ``bundle.Options``."""
+    """Serves a folder on a port (0: a free one) for ever; prints the port when it listens. See ``bundle.Options``.
+
+    Returns where a server of the same version has the port already.
+    """
     os.makedirs(path, exist_ok=True)
     _thread.stack_size(STACK_BYTES)
     folder = Folder(path)
     shown = Shown(folder, Drafts(drafts, folder, draft_seconds))
-    answers = Answers(shown, single_page=single_page)
+    answers = Answers(shown, single_page=single_page, version=version)
     watch = Watch(shown)
     room = Room(MAX_CONNECTIONS)
-    listener = _listening(port)
+    listener = _listening(port) or taken_over(path, drafts, port, version, _listening)
+    if listener is None:
+        return
     print(listener.getsockname()[1], flush=True)
     while True:
         room.enter()
@@ -54,11 +67,18 @@ def _serve(client: _socket.socket, answers: Answers, watch: Watch, room: Room) -
         client.close()
 
 
-def _listening(port: int) -> _socket.socket:
+def _listening(port: int) -> _socket.socket | None:
+    """A socket that listens; ``None`` where somebody else has the port."""
     listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     # All interfaces: it is inside a sandbox, and the vendor's proxy comes from outside of it.
-    listener.bind(("0.0.0.0", port))  # noqa: S104 - as said
+    try:
+        listener.bind(("0.0.0.0", port))  # noqa: S104 - as said
+    except OSError as exc:
+        listener.close()
+        if exc.errno != EADDRINUSE:
+            raise
+        return None
     listener.listen(BACKLOG)
     return listener
 

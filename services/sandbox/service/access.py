@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
-from kit.context import current_user
+from kit.context import current_principal
+from kit.errors import PermissionDenied
 from services.sandbox.projects_peer import ProjectsPeer
 
 _REMEMBERED = 10_000
@@ -22,8 +23,15 @@ class Access:
         self._known: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def check(self, project_id: str) -> str:
-        """The owner, who is the caller. Raises ``NotFound`` (PROJECT_NOT_FOUND) where it is somebody else's."""
-        key = (current_user(), project_id)
+        """The owner, who is the caller.
+
+        Raises ``NotFound`` (PROJECT_NOT_FOUND) where it is somebody else's, ``PermissionDenied`` where a service calls
+        for nobody.
+        """
+        principal = current_principal()
+        if principal is None or not principal.user_id:
+            raise PermissionDenied("this method needs a user", reason="USER_NEEDED")
+        key = (principal.user_id, project_id)
         until = self._known.get(key, 0.0)
         if until < time.monotonic():
             await self._projects.owner(project_id)

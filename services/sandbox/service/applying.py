@@ -17,6 +17,7 @@ from services.sandbox.repository import Repository
 from services.sandbox.service.access import Access
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.writing import Writing
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 8
@@ -79,7 +80,9 @@ class Applying:
             repository = Repository(connection)
             # One that is being made may have been filled before the reset; one that sleeps is aligned when it wakes.
             sandbox = await repository.opened(change.project_id, change.owner_id)
-            if sandbox is None or not await repository.unsettle(sandbox.sandbox_id):
+            if sandbox is None or not await WritingRepository(connection).unsettle(
+                sandbox.sandbox_id, reset=True
+            ):
                 return
         # Noted, so the sweep would do it; here it is done at once, and others' changes need not wait for it.
         self._begin(self._align(change))

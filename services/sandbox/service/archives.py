@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -67,7 +68,13 @@ class Archives:
         async with (
             self._lifecycle.noticing(sandbox),
             self._lifecycle.told_apart(sandbox),
-            aclosing(packed(live, place, scan.files)) as chunks,
+            aclosing(packed(live, place, scan.files, _bare(scan))) as chunks,
         ):
             async for chunk in chunks:
                 yield chunk
+
+
+def _bare(scan: Scan) -> list[str]:
+    """Folders that no file of the archive and no other folder lies in: nothing else would tell of them."""
+    holding = {posixpath.dirname(path) for path in (*scan.files, *scan.folders)}
+    return sorted(scan.folders - holding)

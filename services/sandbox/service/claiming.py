@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
@@ -12,7 +13,7 @@ from kit.ids import new_id
 from services.sandbox.ledger_repository import LedgerRepository
 from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import CloseReason, Sandbox, Size, Status
-from services.sandbox.repository import Repository
+from services.sandbox.repository import Repository, of_owner
 from services.sandbox.service.allowance import Allowance
 from services.sandbox.service.creation import CreationLimits
 
@@ -50,6 +51,15 @@ class Claimed:
     parked: list[Sandbox]
 
 
+class Leaving(Exception):
+    """These of the user's sandboxes have expired: what was done inside is to be taken over before they go."""
+
+    def __init__(self, sandboxes: list[Sandbox]) -> None:
+        """Nothing was changed."""
+        super().__init__(len(sandboxes))
+        self.sandboxes = sandboxes
+
+
 class Claiming:
     """Reserves places."""
 
@@ -62,17 +72,24 @@ class Claiming:
         self._allowance = allowance
         self._size = size
 
-    async def claim(self, wish: Wish, waited_for: Sandbox | None) -> Claimed:
+    async def claim(
+        self, wish: Wish, waited_for: Sandbox | None, left: Collection[str] = ()
+    ) -> Claimed:
         """The project's sandbox, or the right to make it.
 
+        ``left``: ids of sandboxes that may go. Raises ``Leaving`` where others have to.
         Raises ``QuotaExceeded`` (SANDBOX_QUOTA, SANDBOX_SECONDS), ``NotFound``, and ``Unavailable`` where who made the
         one that was ``waited_for`` has failed.
         """
         async with self._database.begin() as connection:
             repository, life = Repository(connection), LifeRepository(connection)
             await repository.lock_owner(wish.owner_id)
-            closed = await repository.close_expired(wish.owner_id)
-            parked = await life.park_expired(wish.owner_id)
+            theirs = of_owner(wish.owner_id)
+            closed = await repository.close_expired(theirs)
+            parked = await life.park_expired(theirs)
+            # Raised, it undoes what this transaction has done.
+            if leaving := [one for one in (*closed, *parked) if one.sandbox_id not in left]:
+                raise Leaving(leaving)
             found = await repository.opened(wish.project_id, wish.owner_id)
             if found is None:
                 claim = Claim(await self._new(repository, wish, waited_for), mine=True)

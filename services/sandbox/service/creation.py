@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from services.sandbox.model import Content, Sandbox
 from services.sandbox.preview.bundle import PreviewServer
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import Repository
-from services.sandbox.service.filling import Filling
+from services.sandbox.service.filling import Filling, aside_path
 from services.sandbox.service.reports import Reports
 from services.sandbox.service.sleeping import Sleeping
 from services.sandbox.vendor import (
@@ -108,18 +108,17 @@ class Creation:
         return made
 
     async def serve_preview(self, live: VendorSandbox) -> None:
-        """Puts the preview server in and starts it. It answers soon after: see ``wait_for_preview``."""
-        archive = self._server.archive
-        content = Content(io.BytesIO(archive), len(archive))
-        await live.write([Upload(self._server.place, content)])
-        await live.start(self._server.command)
+        """Returns when our version of the preview server answers. Where it does not, it is put in and started.
 
-    async def wait_for_preview(self, live: VendorSandbox) -> None:
-        """Returns when the preview answers. Raises ``Unavailable`` where it never does."""
+        Raises ``Unavailable`` (PREVIEW_DOWN) where it never answers, and ``DiskFull``, ``SandboxLost``.
+        """
+        if await live.preview_answers(self._server.version):
+            return
+        await self._start_preview(live)
         wait = _FIRST_WAIT
         try:
             async with asyncio.timeout(self._limits.preview_timeout_seconds):
-                while not await live.preview_answers():
+                while not await live.preview_answers(self._server.version):
                     await asyncio.sleep(wait)
                     wait = min(wait * 1.5, _LONGEST_WAIT)
         except TimeoutError as exc:
@@ -127,15 +126,21 @@ class Creation:
                 "the sandbox's preview does not answer", reason="PREVIEW_DOWN", retry_after=2.0
             ) from exc
 
+    async def _start_preview(self, live: VendorSandbox) -> None:
+        """Whoever else does this meanwhile never sees half an archive; of servers of one version one stays."""
+        archive, place = self._server.archive, aside_path()
+        await live.write([Upload(place, Content(io.BytesIO(archive), len(archive)))])
+        await live.rename(place, self._server.place)
+        await live.start(self._server.command)
+
     async def _make(self, sandbox: Sandbox, vendor_ids: list[str]) -> Sandbox:
         live = None
         if sandbox.waking:
             live = await self._sleeping.wake(sandbox, self._limits.at_vendor(sandbox))
         if live is None:
             live = await self._new(sandbox, vendor_ids)
-        elif not await live.preview_answers():
+        else:
             await self.serve_preview(live)
-        await self.wait_for_preview(live)
         async with self._database.begin() as connection:
             made = await Repository(connection).activate(sandbox, live.url)
         if made is None:
@@ -155,13 +160,13 @@ class Creation:
             if not await Repository(connection).name(sandbox, live.vendor_id):
                 raise Superseded
         # The server boots while the files arrive.
-        await self.serve_preview(live)
-        persistent = await self._projects.persistent(sandbox.project_id)
-        async with self._database.begin() as connection:
-            await LifeRepository(connection).learn_persistent(
-                sandbox.sandbox_id, persistent=persistent
-            )
-        await self._filling.fill(live, sandbox.project_id)
+        async with _beside(self.serve_preview(live)):
+            persistent = await self._projects.persistent(sandbox.project_id)
+            async with self._database.begin() as connection:
+                await LifeRepository(connection).learn_persistent(
+                    sandbox.sandbox_id, persistent=persistent
+                )
+            await self._filling.fill(live, sandbox.project_id)
         return live
 
     async def _remove_leftovers(self, sandbox: Sandbox) -> None:
@@ -213,6 +218,18 @@ class Creation:
                 await self._reports.tell(sandbox.project_id)
         except Exception as exc:  # noqa: BLE001 - the failure that led here is the one to be told
             _log.warning("left behind", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Goes on at the same time, and is done where this ends without an error."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextmanager

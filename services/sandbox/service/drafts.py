@@ -29,6 +29,7 @@ from services.sandbox.vendor import (
     Upload,
     VendorSandbox,
 )
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 
@@ -91,9 +92,8 @@ class Drafts:
     ) -> None:
         """Where a sandbox runs. What it can't take is no error: a draft is only for showing."""
         async with self._database.begin() as connection:
-            repository = Repository(connection)
-            await fence(repository, project_id, origin)
-            sandbox = await repository.running(project_id, owner_id)
+            await fence(WritingRepository(connection), project_id, origin)
+            sandbox = await Repository(connection).running(project_id, owner_id)
         if sandbox is None:
             return
         try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from kit.errors import Conflict
 from services.sandbox.model import Origin
-from services.sandbox.repository import Repository
+from services.sandbox.writing_repository import WritingRepository
 
 
-async def fence(repository: Repository, project_id: str, origin: Origin) -> None:
+async def fence(repository: WritingRepository, project_id: str, origin: Origin) -> None:
     """Raises ``Conflict`` (STALE_EPOCH) where another worker has written with a higher lease number."""
     if not origin.generation_id:
         return

@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 
-from services.sandbox.model import ASIDE, SITE, Content, Entry, Kind, StoredFile
+from services.sandbox.model import ASIDE, SITE, Content, Entry, Sandbox, Scan, StoredFile
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.service.ignoring import Ignored
 from services.sandbox.vendor import PathMissing, Upload, VendorSandbox
@@ -42,19 +43,26 @@ class Filling:
         async for batch in self._batches(project_id, ()):
             await live.write([Upload(site_path(file.path), content) for file, content in batch])
 
-    async def align(self, live: VendorSandbox, project_id: str) -> None:
-        """Makes the sandbox's project folder what the store has: writes what differs, removes what isn't there."""
-        stored = await self._projects.list(project_id)
+    async def align(self, live: VendorSandbox, sandbox: Sandbox) -> None:
+        """Brings the sandbox's project folder in line with the store: writes what differs, removes what has to go.
+
+        Where the store's files were set back all goes that it has not. Else what only the sandbox has was made inside
+        and stays, to be taken over, but for what is in a file's way and what a write has taken away.
+        """
+        stored = await self._projects.list(sandbox.project_id)
         await live.make_folder(SITE)
-        entries = {entry.path: entry for entry in await live.list(SITE, DEPTH)}
-        for path in _superfluous(entries, stored, self._ignored):
+        ignored = self._ignored.beside(stored).patterns
+        scan = await live.scan(SITE, ignored)
+        files = {site_path(path) for path in stored}
+        gone = {site_path(path) for path in sandbox.removing}
+        for path in superfluous(scan, files, None if sandbox.reset else gone):
             await live.remove(path)
-        hashes = await live.hashes(SITE, self._ignored.beside(stored).patterns)
+        hashes = await live.hashes(SITE, ignored)
         differing = [
             path for path, file in stored.items() if hashes.get(site_path(path)) != file.sha256
         ]
         for begin in range(0, len(differing), _BATCH_FILES):
-            await self._rewrite(live, project_id, differing[begin : begin + _BATCH_FILES])
+            await self._rewrite(live, sandbox.project_id, differing[begin : begin + _BATCH_FILES])
 
     async def _rewrite(self, live: VendorSandbox, project_id: str, paths: Sequence[str]) -> None:
         async for batch in self._batches(project_id, paths):
@@ -93,19 +101,22 @@ async def find(live: VendorSandbox, path: str) -> Entry | None:
     return next((entry for entry in entries if entry.path == path), None)
 
 
-def _superfluous(entries: dict[str, Entry], stored: Iterable[str], ignored: Ignored) -> list[str]:
-    """The topmost paths that no file of the store needs, and that are not to be left alone."""
-    files = {site_path(path) for path in stored}
+def superfluous(scan: Scan, files: AbstractSet[str], gone: AbstractSet[str] | None) -> list[str]:
+    """The topmost of the paths that have to go for ``files`` to be there. All paths are absolute.
+
+    ``gone``: what is not among the files any more; ``None``: whatever is not among them, but for what is ignored.
+    """
     folders = {folder for path in files for folder in _above(path)}
-    kept = {path for path in entries if ignored.covers(path.removeprefix(f"{SITE}/"))}
-    holding = kept | {folder for path in kept for folder in _above(path)}
+    holding = {folder for path in scan.ignored for folder in _above(path)}
+    there = {*scan.files, *scan.others}
+    unfit = (there & folders) | (scan.folders & files)
+    if gone is None:
+        unfit |= (there - files) | (scan.folders - folders - holding)
+    else:
+        unfit |= (there & gone) - files
     found: list[str] = []
-    for path, entry in sorted(entries.items()):
-        if entry.kind is Kind.DIRECTORY and not entry.symlink_target:
-            needed = path in folders or (path in holding and path not in files)
-        else:
-            needed = path in files or (path in kept and path not in folders)
-        if not needed and not (found and path.startswith(f"{found[-1]}/")):
+    for path in sorted(unfit):
+        if not (found and path.startswith(f"{found[-1]}/")):
             found.append(path)
     return found
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -15,7 +16,8 @@ from kit.errors import Conflict, ServiceError, Unavailable
 from services.sandbox.life_repository import LifeRepository
 from services.sandbox.model import CloseReason, Sandbox, Status
 from services.sandbox.repository import Repository
-from services.sandbox.service.claiming import Claim, Claiming, Wish, no_sandbox
+from services.sandbox.service.attending import Attending
+from services.sandbox.service.claiming import Claim, Claiming, Leaving, Wish, no_sandbox
 from services.sandbox.service.creation import Creation, Superseded
 from services.sandbox.service.reports import Reports
 from services.sandbox.service.sleeping import Sleeping
@@ -27,6 +29,20 @@ _POLL_SECONDS = 0.5
 _SANDBOXES_TRIED = 3
 # The vendor's clock and ours may differ: what vanishes so shortly before its end has expired.
 _EXPIRY_SLACK = timedelta(seconds=10)
+
+
+class BeforeLeaving(Protocol):
+    """Who wants to know of sandboxes that are about to sleep or to end."""
+
+    async def before_leaving(self, sandbox: Sandbox, *, writing: bool = False) -> None:
+        """Called before; returns soon and raises nothing. ``writing``: who asks has the project's files to itself."""
+
+
+class NobodyBefore:
+    """Nobody wants to know."""
+
+    async def before_leaving(self, sandbox: Sandbox, *, writing: bool = False) -> None:
+        """Does nothing."""
 
 
 class Lifecycle:
@@ -42,8 +58,9 @@ class Lifecycle:
         reports: Reports,
         listener: Listener,
         use: Use,
+        attending: Attending,
     ) -> None:
-        """``use`` notes that sandboxes are used."""
+        """``use`` notes that sandboxes are used; ``attending`` looks after their previews meanwhile."""
         self._database = database
         self._vendor = vendor
         self._claiming = claiming
@@ -52,6 +69,8 @@ class Lifecycle:
         self._reports = reports
         self._listener = listener
         self._use = use
+        self.before: BeforeLeaving = NobodyBefore()
+        self._attending = attending
         self._making: set[asyncio.Task[Sandbox]] = set()
 
     async def get(self, project_id: str, owner_id: str) -> Sandbox:
@@ -106,7 +125,9 @@ class Lifecycle:
     async def connect(self, sandbox: Sandbox) -> VendorSandbox:
         """A running sandbox, open for use. Raises ``SandboxLost``."""
         left = (sandbox.expires_at - datetime.now(UTC)).total_seconds()
-        return await self._vendor.connect(sandbox.vendor_id, max(1, int(left)))
+        live = await self._vendor.connect(sandbox.vendor_id, max(1, int(left)))
+        self._attending.look_after(sandbox, live)
+        return live
 
     @asynccontextmanager
     async def told_apart(self, sandbox: Sandbox) -> AsyncIterator[None]:
@@ -119,10 +140,17 @@ class Lifecycle:
             raise SandboxLost(sandbox.sandbox_id) from exc
 
     async def ensure(
-        self, project_id: str, owner_id: str, generation_id: str = "", *, make: bool = True
+        self,
+        project_id: str,
+        owner_id: str,
+        generation_id: str = "",
+        *,
+        make: bool = True,
+        writing: bool = False,
     ) -> Sandbox:
         """The project's sandbox, active; made or woken by one of all who ask at the same time.
 
+        ``writing``: who asks has the project's files to itself.
         Where there is none and it is not to be made: ``NotFound`` (SANDBOX_NOT_FOUND). Raises ``QuotaExceeded``
         (SANDBOX_QUOTA, SANDBOX_SECONDS), ``Unavailable``, ``Conflict`` (SANDBOX_CLOSED).
         """
@@ -130,7 +158,7 @@ class Lifecycle:
         async with self._listener.wakeups(project_id) as changed:
             waited_for: Sandbox | None = None
             while True:
-                claim = await self._claim(wish, waited_for)
+                claim = await self._claim(wish, waited_for, writing=writing)
                 if claim.mine:
                     made = await self._made(claim.sandbox)
                     if made is not None:
@@ -159,10 +187,7 @@ class Lifecycle:
             sandbox = await self.ensure(project_id, owner_id, generation_id, make=make)
             try:
                 async with self.told_apart(sandbox):
-                    live = await self.connect(sandbox)
-                    if not await live.preview_answers():
-                        await self._creation.serve_preview(live)
-                        await self._creation.wait_for_preview(live)
+                    await self._creation.serve_preview(await self.connect(sandbox))
             except SandboxLost:
                 await self.lost(sandbox)
             else:
@@ -244,8 +269,17 @@ class Lifecycle:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _claim(self, wish: Wish, waited_for: Sandbox | None) -> Claim:
-        claimed = await self._claiming.claim(wish, waited_for)
+    async def _claim(self, wish: Wish, waited_for: Sandbox | None, *, writing: bool) -> Claim:
+        left: set[str] = set()
+        while True:
+            try:
+                claimed = await self._claiming.claim(wish, waited_for, left)
+                break
+            except Leaving as leaving:
+                for sandbox in leaving.sandboxes:
+                    ours = writing and sandbox.project_id == wish.project_id
+                    await self.before.before_leaving(sandbox, writing=ours)
+                    left.add(sandbox.sandbox_id)
         for sandbox in claimed.closed:
             await self.after_closing(sandbox)
         for sandbox in claimed.parked:

@@ -24,7 +24,7 @@ _LARGE_BYTES = 1024**3
 _THREAD_BYTES = 16 * 1024
 _FIRST_YEAR, _LAST_YEAR = 1980, 2107
 _EPOCH = (_FIRST_YEAR, 1, 1, 0, 0, 0)
-_FILE_MODE = 0o100644 << 16
+_FILE_MODE, _FOLDER_MODE = 0o100644 << 16, 0o40755 << 16
 _PACKED_ALREADY = ("image/", "video/", "audio/", "font/woff")
 
 
@@ -54,11 +54,12 @@ class _Sink:
 
 
 async def packed(
-    live: VendorSandbox, folder: str, files: Mapping[str, Seen]
+    live: VendorSandbox, folder: str, files: Mapping[str, Seen], empty: Sequence[str] = ()
 ) -> AsyncGenerator[bytes, None]:
     """The archive of these files, named relative to ``folder`` (absolute), by path, in chunks of at most 1 MiB.
 
-    A file that has vanished since it was seen is left out. Raises ``SandboxLost``, ``Unavailable``.
+    After them come the ``empty`` folders. A file that has vanished since it was seen is left out.
+    Raises ``SandboxLost``, ``Unavailable``.
     """
     sink = _Sink()
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
@@ -82,6 +83,8 @@ async def packed(
             if sink.size >= _SEND_BYTES:
                 for chunk in sink.take():
                     yield chunk
+    for path in empty:
+        archive.writestr(_folder(f"{path.removeprefix(f'{folder}/')}/"), b"")
     archive.close()
     for chunk in sink.take():
         yield chunk
@@ -135,6 +138,14 @@ async def _write(out: IO[bytes], piece: bytes) -> None:
         out.write(piece)
     else:
         await asyncio.to_thread(out.write, piece)
+
+
+def _folder(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    # In the lower half what Windows knows a folder by.
+    entry.external_attr = _FOLDER_MODE | 0x10
+    entry.create_system = 3
+    return entry
 
 
 def _entry(name: str, seen: Seen) -> zipfile.ZipInfo:

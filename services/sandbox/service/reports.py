@@ -11,7 +11,7 @@ from kit.context import acting_for
 from kit.db import Database
 from kit.errors import NotFound, ServiceError
 from services.sandbox.projects_peer import ProjectsPeer
-from services.sandbox.repository import Repository
+from services.sandbox.report_repository import ReportRepository
 
 _log = structlog.get_logger(__name__)
 _BATCH = 500
@@ -37,7 +37,7 @@ class Reports:
     async def retry(self) -> int:
         """Sends all that waits; how many those were."""
         async with self._database.begin() as connection:
-            waiting = await Repository(connection).waiting_projects(_BATCH)
+            waiting = await ReportRepository(connection).waiting_projects(_BATCH)
         for project_id in waiting:
             await self._send(project_id)
         return len(waiting)
@@ -51,14 +51,14 @@ class Reports:
     async def _send(self, project_id: str) -> None:
         try:
             async with self._database.begin() as connection:
-                report = await Repository(connection).waiting_report(project_id)
+                report = await ReportRepository(connection).waiting_report(project_id)
             if report is None:
                 return
             with acting_for(report.owner_id, "sandbox"), suppress(NotFound):
                 # A project that is gone needs to know nothing.
                 await self._projects.report(report)
             async with self._database.begin() as connection:
-                await Repository(connection).reported(project_id, report.revision)
+                await ReportRepository(connection).reported(project_id, report.revision)
         except (ServiceError, OSError) as exc:
             _log.warning("report failed", project=project_id, error=type(exc).__name__)
         except Exception:  # noqa: BLE001 - in the background nobody else would tell

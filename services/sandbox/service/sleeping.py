@@ -88,7 +88,7 @@ class Sleeping:
             async with self.alone(sandbox.project_id):
                 live = await self._vendor.wake(sandbox.vendor_id, seconds)
             # Whatever happened while it slept: the store is the truth.
-            await self._filling.align(live, sandbox.project_id)
+            await self._filling.align(live, sandbox)
         except SandboxLost:
             _log.warning("lost while it slept", sandbox=sandbox.sandbox_id)
             return None

@@ -10,18 +10,14 @@ from contextlib import suppress
 
 import structlog
 
-from kit.context import acting_for
 from kit.db import Database
 from services.sandbox.command_repository import CommandRepository
 from services.sandbox.ledger_repository import LedgerRepository
-from services.sandbox.life_repository import LifeRepository
-from services.sandbox.model import Sandbox
 from services.sandbox.repository import Repository
-from services.sandbox.service.lifecycle import Lifecycle
+from services.sandbox.service.ending import Ending
 from services.sandbox.service.reconcile import Counts, Reconcile, tried
 from services.sandbox.service.reports import Reports
-from services.sandbox.service.sleeping import Sleeping
-from services.sandbox.service.writing import Writing
+from services.sandbox.service.syncing import Syncing
 
 _log = structlog.get_logger(__name__)
 _OLD_DAYS = 30
@@ -35,22 +31,20 @@ class Sweep:
     def __init__(
         self,
         database: Database,
-        lifecycle: Lifecycle,
-        sleeping: Sleeping,
+        ending: Ending,
         reconcile: Reconcile,
         reports: Reports,
-        writing: Writing,
+        syncing: Syncing,
         *,
         idle_seconds: float,
         seconds_a_day: int,
     ) -> None:
         """``idle_seconds``, ``seconds_a_day``: 0 where there is no such limit."""
         self._database = database
-        self._lifecycle = lifecycle
-        self._sleeping = sleeping
+        self._ending = ending
         self._reconcile = reconcile
         self._reports = reports
-        self._writing = writing
+        self._syncing = syncing
         self._idle_seconds = idle_seconds
         self._seconds_a_day = seconds_a_day
 
@@ -66,10 +60,10 @@ class Sweep:
         """One sweep; what it did."""
         counts = Counts()
         parts: list[Callable[[Counts], Awaitable[None]]] = [
-            self._end_expired,
+            self._ending.once,
             self._end_spent,
             self._pause_idle,
-            self._end_abandoned,
+            self._ending.end_abandoned,
             self._reconcile.once,
             self._align_unsettled,
             self._send_reports,
@@ -80,53 +74,22 @@ class Sweep:
         _log.info("sweep done", **counts.as_fields())
         return counts
 
-    async def _end_expired(self, counts: Counts) -> None:
-        async with self._database.begin() as connection:
-            closed = await Repository(connection).close_expired()
-            parked = await LifeRepository(connection).park_expired()
-        await self._settle(counts, "expired", closed, parked)
-
     async def _end_spent(self, counts: Counts) -> None:
-        """Users whose seconds of the day are used up."""
-        if not self._seconds_a_day:
-            return
-        async with self._database.begin() as connection:
-            owners = await LedgerRepository(connection).spent_owners(self._seconds_a_day)
-            closed = await Repository(connection).close_passing_of(owners)
-            parked = await LifeRepository(connection).park_persistent_of(owners)
-        await self._settle(counts, "seconds of the day used up", closed, parked)
+        if self._seconds_a_day:
+            await self._ending.end_spent(self._seconds_a_day, counts)
 
     async def _pause_idle(self, counts: Counts) -> None:
-        if not self._idle_seconds:
-            return
-        async with self._database.begin() as connection:
-            parked = await LifeRepository(connection).park_idle(self._idle_seconds)
-        await self._settle(counts, "idle", [], parked)
-
-    async def _end_abandoned(self, counts: Counts) -> None:
-        """What was being made or woken by somebody who has not been heard of."""
-        async with self._database.begin() as connection:
-            closed = await Repository(connection).close_abandoned()
-            parked = await LifeRepository(connection).sleep_on_abandoned()
-        await self._settle(counts, "abandoned", closed, parked)
-
-    async def _settle(
-        self, counts: Counts, cause: str, closed: list[Sandbox], parked: list[Sandbox]
-    ) -> None:
-        for sandbox in closed:
-            await self._lifecycle.after_closing(sandbox, cause)
-        for sandbox in parked:
-            await self._sleeping.after_parking(sandbox, cause)
-        counts.closed += len(closed)
-        counts.paused += len(parked)
+        if self._idle_seconds:
+            await self._ending.pause_idle(self._idle_seconds, counts)
 
     async def _align_unsettled(self, counts: Counts) -> None:
         """A write that did not come to an end, and no other came after it."""
         async with self._database.begin() as connection:
             found = await Repository(connection).all_unsettled()
         for sandbox in found:
-            with acting_for(sandbox.owner_id, "sandbox"):
-                await tried("align", self._writing.align(sandbox.project_id, sandbox.owner_id))
+            # Brings it in line; what was made inside is taken over after that.
+            if not await self._syncing.sync(sandbox):
+                await self._syncing.sync(sandbox)
         counts.aligned += len(found)
 
     async def _send_reports(self, counts: Counts) -> None:

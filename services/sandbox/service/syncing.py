@@ -16,7 +16,7 @@ import hashlib
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -47,6 +47,7 @@ from services.sandbox.service.ignoring import Ignored
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.writing import Writing, lock_name
 from services.sandbox.vendor import PathMissing, PathUnfit, SandboxLost, VendorSandbox
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _REMEMBERED = 500
@@ -124,24 +125,41 @@ class Syncing:
             await asyncio.sleep(_TRY_SECONDS)
         _log.warning("not taken over yet", sandbox=sandbox.sandbox_id)
 
-    async def before_leaving(self, project_id: str, owner_id: str) -> None:
-        """Takes over what nobody has seen yet of a sandbox that is about to sleep or to end. Raises nothing."""
+    async def before_closing(self, project_id: str, owner_id: str) -> None:
+        """As ``before_leaving``, of the project's sandbox, where one is open."""
+        try:
+            async with self._database.begin() as connection:
+                found = await Repository(connection).opened(project_id, owner_id)
+        except ServiceError as exc:
+            _log.warning("not taken over", project=project_id, error=type(exc).__name__)
+            return
+        if found is not None:
+            await self.before_leaving(found)
+
+    async def before_leaving(self, sandbox: Sandbox, *, writing: bool = False) -> None:
+        """Takes over what nobody has seen yet of a sandbox that is about to sleep or to end. Raises nothing.
+
+        ``writing``: who asks has the project's files to itself already.
+        """
         try:
             async with asyncio.timeout(_LEAVING_SECONDS):
-                async with self._database.begin() as connection:
-                    found = await Repository(connection).running(project_id, owner_id)
-                if found is not None:
-                    await self.sync(found)
-        except (ServiceError, TimeoutError) as exc:
-            _log.warning("not taken over", project=project_id, error=type(exc).__name__)
+                # Not an event to be waited for: what is inside moves on by itself.
+                while not await self.sync(sandbox, writing=writing):  # noqa: ASYNC110
+                    await asyncio.sleep(_TRY_SECONDS)
+        except TimeoutError:
+            _log.warning("not taken over", sandbox=sandbox.sandbox_id)
 
-    async def sync(self, sandbox: Sandbox) -> bool:
-        """Takes over what was done inside; false where it has to be looked at again. Raises nothing."""
+    async def sync(self, sandbox: Sandbox, *, writing: bool = False) -> bool:
+        """Takes over what was done inside; false where it has to be looked at again. Raises nothing.
+
+        ``writing``: who asks has the project's files to itself already.
+        """
         with acting_for(sandbox.owner_id, "sandbox"):
             try:
-                return await self._synced(sandbox)
+                return await self._synced(sandbox, writing=writing)
             except _Unsettled:
-                return await self._aligned(sandbox)
+                # Who writes brings it in line.
+                return writing or await self._aligned(sandbox)
 
     async def _aligned(self, sandbox: Sandbox) -> bool:
         try:
@@ -150,12 +168,10 @@ class Syncing:
             _log.warning("not aligned", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
         return False
 
-    async def _synced(self, sandbox: Sandbox) -> bool:
+    async def _synced(self, sandbox: Sandbox, *, writing: bool) -> bool:
+        alone = nullcontext() if writing else self._locks.hold(lock_name(sandbox.project_id))
         try:
-            async with (
-                asyncio.timeout(self._limits.timeout_seconds),
-                self._locks.hold(lock_name(sandbox.project_id)),
-            ):
+            async with asyncio.timeout(self._limits.timeout_seconds), alone:
                 turn = await self._begun(sandbox)
                 return turn is None or await self._taken_over(turn)
         except _Unsettled:
@@ -189,7 +205,8 @@ class Syncing:
             # In this order: a reset is noted at the sandbox before it counts as noted.
             changes = ChangeRepository(connection)
             change = await changes.cursor()
-            now = await repository.running(sandbox.project_id, sandbox.owner_id)
+            # Also one whose time is over: until it is closed, what was done inside counts.
+            now = (await repository.by_ids([sandbox.sandbox_id])).get(sandbox.sandbox_id)
             waits = await changes.waits(sandbox.project_id)
         if now is None or now.status is not Status.ACTIVE or now.vendor_id != sandbox.vendor_id:
             return None
@@ -226,11 +243,15 @@ class Syncing:
 
     async def _scanned(self, turn: _Turn) -> Scan:
         """What the project's folder holds. Raises ``_Unsettled`` where it is gone."""
+        with suppress(PathMissing):
+            return await turn.live.scan(SITE, self._ignored.patterns)
+        # A folder that is put in the place of another is away for a moment.
+        await asyncio.sleep(_TRY_SECONDS)
         try:
             return await turn.live.scan(SITE, self._ignored.patterns)
         except PathMissing as exc:
             async with self._database.begin() as connection:
-                await Repository(connection).unsettle(turn.sandbox.sandbox_id)
+                await WritingRepository(connection).unsettle(turn.sandbox.sandbox_id)
             raise _Unsettled from exc
 
     async def _put(self, turn: _Turn, steps: list[Step]) -> None:
@@ -239,6 +260,12 @@ class Syncing:
         await self._projects.put(
             turn.sandbox.project_id, Origin(), steps, ready, seen_change=turn.change
         )
+        async with self._database.begin() as connection:
+            repository = Repository(connection)
+            now = await repository.opened(turn.sandbox.project_id, turn.sandbox.owner_id)
+            if now is not None and now.vendor_id != turn.sandbox.vendor_id:
+                # Another one has come meanwhile, and was perhaps filled before.
+                await WritingRepository(connection).unsettle(now.sandbox_id)
 
     def _fit(
         self, sandbox: Sandbox, memory: _Memory, scan: Scan, stored: Mapping[str, StoredFile]

@@ -7,8 +7,9 @@ and nothing else, and holds no memory.
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -211,12 +212,17 @@ class Watching:
 
     async def _follow(self, site: SiteWatch, sandbox: Sandbox, told: asyncio.Event) -> None:
         live = await self._lifecycle.connect(sandbox)
-        watch = await live.watch(SITE, lambda path: not self._ignored.covers(path))
-        try:
-            while not watch.over.is_set():
+        above, name = posixpath.split(SITE)
+        async with AsyncExitStack() as watches:
+            # A watch goes along with a folder that is moved, and tells nothing of the one that takes its place.
+            place = await live.watch(above, lambda path: path == name, deep=False)
+            watches.push_async_callback(place.stop)
+            watch = await live.watch(SITE, lambda path: not self._ignored.covers(path))
+            watches.push_async_callback(watch.stop)
+            while not watch.over.is_set() and not place.changed.is_set():
                 watch.changed.clear()
                 await self._see(site, sandbox, live)
-                await _either(self._limits.watch_rescan_seconds, watch.changed, told)
+                await _either(self._limits.watch_rescan_seconds, watch.changed, place.changed, told)
                 if told.is_set():
                     told.clear()
                     now = await self._running(site)
@@ -224,8 +230,6 @@ class Watching:
                         return
                 # What comes together is looked at together.
                 await asyncio.sleep(self._limits.watch_settle_seconds)
-        finally:
-            await watch.stop()
 
     async def _see(self, site: SiteWatch, sandbox: Sandbox, live: VendorSandbox) -> None:
         scan = await live.scan(SITE, self._ignored.patterns)

@@ -27,7 +27,7 @@ from kit.errors import (
     Unavailable,
 )
 from services.sandbox.locks import Lock, Locks
-from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Step, Written
+from services.sandbox.model import Delete, Kind, Origin, Put, Rename, Sandbox, Status, Step, Written
 from services.sandbox.projects_peer import ProjectsPeer
 from services.sandbox.repository import Repository
 from services.sandbox.service.fencing import fence
@@ -41,6 +41,7 @@ from services.sandbox.vendor import (
     Upload,
     VendorSandbox,
 )
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _SANDBOXES_TRIED = 3
@@ -83,7 +84,7 @@ class Writing:
                 asyncio.timeout(self._timeout_seconds),
                 self._locks.hold(lock_name(project_id)) as lock,
             ):
-                sandbox = await self._begin(project_id, owner_id, origin)
+                sandbox = await self._begin(project_id, owner_id, origin, _removed(steps))
                 return await self._write(lock, sandbox, origin, steps)
         except TimeoutError as exc:
             raise Unavailable(
@@ -109,52 +110,56 @@ class Writing:
         return entry is not None and entry.kind is not Kind.DIRECTORY
 
     async def align(self, project_id: str, owner_id: str) -> None:
-        """Brings the project's sandbox, where one runs and is unsettled, in line with the store."""
+        """Brings the project's sandbox, where one runs and is unsettled, in line with the store, also a late one."""
         async with (
             asyncio.timeout(self._timeout_seconds),
             self._locks.hold(lock_name(project_id)) as lock,
         ):
             async with self._database.begin() as connection:
-                sandbox = await Repository(connection).running(project_id, owner_id)
+                sandbox = await Repository(connection).opened(project_id, owner_id)
             # A write that had its turn before may have settled it.
-            if sandbox is None or not sandbox.unsettled:
+            if sandbox is None or sandbox.status is not Status.ACTIVE or not sandbox.unsettled:
                 return
             try:
-                await self._filling.align(await self._lifecycle.connect(sandbox), project_id)
+                await self._filling.align(await self._lifecycle.connect(sandbox), sandbox)
             except SandboxLost:
                 await self._lifecycle.lost(sandbox)
                 return
             await self._settle(lock, sandbox)
 
-    async def _begin(self, project_id: str, owner_id: str, origin: Origin) -> Sandbox:
+    async def _begin(
+        self, project_id: str, owner_id: str, origin: Origin, removed: Sequence[str]
+    ) -> Sandbox:
         """The sandbox to write into, noted as unsettled."""
         async with self._database.begin() as connection:
-            repository = Repository(connection)
+            repository = WritingRepository(connection)
             await fence(repository, project_id, origin)
-            sandbox = await repository.begin_writing(project_id, owner_id)
+            sandbox = await repository.begin_writing(project_id, owner_id, removed)
         while sandbox is None:
-            sandbox = await self._readied(project_id, owner_id)
+            sandbox = await self._readied(project_id, owner_id, removed)
         return sandbox
 
-    async def _readied(self, project_id: str, owner_id: str) -> Sandbox | None:
+    async def _readied(
+        self, project_id: str, owner_id: str, removed: Sequence[str]
+    ) -> Sandbox | None:
         """As ``_begin``, where there is no sandbox or the last write did not come to an end."""
-        found = await self._lifecycle.ensure(project_id, owner_id)
-        noted = await self._note(found)
+        found = await self._lifecycle.ensure(project_id, owner_id, writing=True)
+        noted = await self._note(found, removed)
         if noted is None:
             return None
         try:
             # Also where something else was noted after it was found.
             if found.unsettled or noted.dirt != found.dirt + 1:
-                await self._filling.align(await self._lifecycle.connect(noted), project_id)
+                await self._filling.align(await self._lifecycle.connect(noted), noted)
         except SandboxLost:
             await self._lifecycle.lost(noted)
             return None
         return noted
 
-    async def _note(self, sandbox: Sandbox) -> Sandbox | None:
+    async def _note(self, sandbox: Sandbox, removed: Sequence[str]) -> Sandbox | None:
         """The sandbox, noted as unsettled; ``None`` where it was closed meanwhile."""
         async with self._database.begin() as connection:
-            return await Repository(connection).unsettle(sandbox.sandbox_id)
+            return await WritingRepository(connection).unsettle(sandbox.sandbox_id, removed)
 
     async def _write(
         self, lock: Lock, sandbox: Sandbox, origin: Origin, steps: Sequence[Step]
@@ -173,8 +178,8 @@ class Writing:
             if await self._follow(lock, sandbox, steps, places, compare=compare):
                 return written, sandbox
             await self._lifecycle.lost(sandbox)
-            found = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id)
-            sandbox = await self._note(found) or found
+            found = await self._lifecycle.ensure(sandbox.project_id, sandbox.owner_id, writing=True)
+            sandbox = await self._note(found, _removed(steps)) or found
             # The new one was filled before the store had this write, or after it.
             places, compare = {}, True
         raise Unavailable("no sandbox lasts", reason="SANDBOX_FAILED", retry_after=2.0)
@@ -218,7 +223,7 @@ class Writing:
             async with self._lifecycle.told_apart(sandbox):
                 live = await self._lifecycle.connect(sandbox)
                 if compare or not await _applied(live, steps, places):
-                    await self._filling.align(live, sandbox.project_id)
+                    await self._filling.align(live, sandbox)
                     for place in places.values():
                         await live.remove(place)
         except SandboxLost:
@@ -236,7 +241,7 @@ class Writing:
     async def _settle(self, lock: Lock, sandbox: Sandbox) -> bool:
         """The sandbox is what the store was when it was noted; false where it was closed meanwhile."""
         async with self._database.begin() as connection:
-            repository = Repository(connection)
+            repository = WritingRepository(connection)
             if lock.held:
                 return await repository.settle(sandbox)
             # Somebody else may have written at the same time: left to be compared.
@@ -254,6 +259,16 @@ class Writing:
                 await self._settle(lock, sandbox)
         except (SandboxLost, ServiceError) as exc:
             _log.info("left aside", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
+
+
+def _removed(steps: Sequence[Step]) -> list[str]:
+    """Paths that these steps take away."""
+    paths = []
+    for step in steps:
+        match step:
+            case Delete(path) | Rename(path):
+                paths.append(path)
+    return paths
 
 
 async def _set_aside(live: VendorSandbox, steps: Sequence[Step], places: Places) -> None:

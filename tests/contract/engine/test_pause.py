@@ -69,7 +69,9 @@ async def test_a_paused_sandbox_is_listed_can_be_killed_and_does_not_expire(
     mark = {"mark": "paused"}
     box = await AsyncSandbox.create(timeout=1, metadata=mark, **engine.sdk)
     await box.pause()
-    await asyncio.sleep(1.2)
+    # One that was made later and runs has reached its end: so has the time that this one had.
+    later = await AsyncSandbox.create(timeout=1, **engine.sdk)
+    await stopped(later)
     paused = SandboxQuery(metadata=mark, state=[SandboxState.PAUSED])
     (listed,) = await AsyncSandbox.list(query=paused, **engine.sdk).next_items()
     assert listed.sandbox_id == box.sandbox_id

@@ -161,8 +161,10 @@ async def test_a_jail_that_dies_in_the_pool_is_not_given_away(tmp_path: Path) ->
     engine = start_engine(tmp_path, pool_size=2)
     try:
         until(lambda: len(jails_of(engine)) >= 4)
-        for one in jails_of(engine):
+        doomed = jails_of(engine)
+        for one in doomed:
             one.kill()
+        psutil.wait_procs(doomed, 15)
         sandbox = await AsyncSandbox.create(timeout=60, **engine.sdk)
         assert (await sandbox.commands.run("echo fine")).stdout == "fine\n"
     finally:

@@ -19,19 +19,9 @@ from tests.fixtures.project_files import (
     write,
     write_files,
 )
-from tests.fixtures.projects import ProjectsService, TestUser
+from tests.fixtures.projects import TestUser
 
 Code = grpc.StatusCode
-
-
-@pytest.fixture
-async def user(projects_service: ProjectsService) -> TestUser:
-    return await projects_service.user()
-
-
-@pytest.fixture
-async def project_id(user: TestUser) -> str:
-    return await user.new_project()
 
 
 async def _head(user: TestUser, project_id: str) -> int:

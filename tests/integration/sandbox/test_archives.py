@@ -8,6 +8,7 @@ import secrets
 import zipfile
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,6 +197,30 @@ async def test_what_is_not_the_project_is_not_packed(
         "index.html": b"x",
         "made.txt": b"made\n",
     }
+
+
+async def test_empty_folders_are_packed_and_unpack_as_folders(
+    own: Sandboxes, user: TestUser, sandbox_service: SandboxService, tmp_path: Path
+) -> None:
+    project_id = await user.new_project()
+    await own.upload(project_id, "docs/a.md", b"a")
+    live = await sandbox_of(sandbox_service, project_id)
+    await live.run(
+        f"cd {SITE} && mkdir -p empty 'deep/er \u00e9' docs/img node_modules/x only/node_modules"
+    )
+    pieces = await own.download_archive(project_id)
+    files = {"docs/a.md": b"a"}
+    folders = ["deep/er \u00e9/", "docs/img/", "empty/", "only/"]
+    assert unzipped(pieces) == files | dict.fromkeys(folders, b"")
+    archive = b"".join(piece.data for piece in pieces)
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        opened.extractall(tmp_path)
+    assert all((tmp_path / folder).is_dir() for folder in folders)
+    assert unzipped(await own.download_archive(project_id, "docs")) == {"a.md": b"a", "img/": b""}
+    # It comes back as it went.
+    other = await user.new_project()
+    await own.upload_archive(other, archive)
+    assert await stored(user, other) == {"docs/a.md": 1}
 
 
 async def test_a_file_that_vanishes_while_it_is_packed_is_left_out(

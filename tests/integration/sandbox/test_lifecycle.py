@@ -214,7 +214,8 @@ async def test_a_preview_server_that_died_is_started_again(
     )
 
     async def down() -> bool:
-        return not await live.preview_answers()
+        answer = await sandbox_service.preview(created.sandbox_url)
+        return answer.status_code == 502
 
     assert await eventually(down)
     assert (await caller.create(project_id)).sandbox_id == created.sandbox_id

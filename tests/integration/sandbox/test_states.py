@@ -7,6 +7,7 @@ and so is the engine.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Coroutine
 from pathlib import Path
@@ -59,6 +60,8 @@ class SandboxMachine(RuleBasedStateMachine):
         self.user: TestUser
         self.projects: list[str] = []
         self.crashes = 0
+        self.made: dict[str, dict[str, str]] = {}
+        """By project: hashes of what finished commands have made in names of their own."""
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 60))
@@ -91,6 +94,40 @@ class SandboxMachine(RuleBasedStateMachine):
     @rule(which=_WHICH, name=st.sampled_from(["index.html", "css/a.css", "b.txt"]))
     def write(self, which: int, name: str) -> None:
         self.use(self.caller.upload(self.projects[which], name, os.urandom(32)))
+
+    @rule(
+        which=_WHICH, name=st.sampled_from(["made.txt", "out/made.css"]), number=st.integers(0, 99)
+    )
+    def command(self, which: int, name: str, number: int) -> None:
+        """A command that writes a file inside."""
+        project_id = self.projects[which]
+
+        async def made() -> None:
+            done = await self.caller.run_to_end(
+                project_id, f"mkdir -p out && echo -n {number} > {name}"
+            )
+            assert done.exited.exit_code == 0
+            content = hashlib.sha256(str(number).encode()).hexdigest()
+            self.made.setdefault(project_id, {})[name] = content
+
+        self.use(made())
+
+    @rule(which=_WHICH, number=st.integers(0, 99))
+    def work_by_itself(self, which: int, number: int) -> None:
+        """Something inside writes a file that nobody sees before the sandbox's time is over."""
+        project_id = self.projects[which]
+
+        async def made() -> None:
+            row = await self.row(project_id)
+            if row is None or row["status"] != "active":
+                return
+            live = await self.world.service.parts.vendor.connect(row["vendor_id"])
+            await live.run(f"echo -n {number} > {SITE}/unseen.txt")
+            content = hashlib.sha256(str(number).encode()).hexdigest()
+            self.made.setdefault(project_id, {})["unseen.txt"] = content
+
+        self.run(made())
+        self.expire(which)
 
     @rule(which=_WHICH)
     def litter(self, which: int) -> None:
@@ -183,6 +220,9 @@ class SandboxMachine(RuleBasedStateMachine):
         assert await service.at_vendor() == ours
         for row in rows:
             await self.row_agrees(row)
+        for project_id, made in self.made.items():
+            stored = await list_files(self.user.projects, project_id)
+            assert made.items() <= stored.items()
 
     async def row_agrees(self, row: dict[str, Any]) -> None:
         project_id, status = row["project_id"], row["status"]

@@ -8,6 +8,7 @@ import io
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 
@@ -94,7 +95,7 @@ async def test_every_use_of_a_sandbox_that_ended_says_that_it_is_lost(
     for use in uses:
         with pytest.raises(SandboxLost):
             await use()
-    assert not await live.preview_answers()
+    assert not await live.preview_answers("v1")
 
 
 async def test_files_come_back_as_they_were_written(live: VendorSandbox) -> None:
@@ -171,12 +172,13 @@ async def test_a_listing_has_as_many_levels_as_asked_for(live: VendorSandbox) ->
 async def test_the_preview_answers_once_a_server_listens(
     vendor: SandboxVendor, live: VendorSandbox
 ) -> None:
-    assert not await live.preview_answers()
-    await live.write([upload(f"{HOME}/s/__sandwright/health", b"ok")])
-    await live.start(f"cd {HOME}/s && exec python3 -m http.server 8000")
-    assert await eventually(live.preview_answers)
+    assert not await live.preview_answers("v1")
+    await live.write([upload(f"{HOME}/s/__sandwright/health", b"ok v1\n")])
+    await live.start(f"cd {HOME}/s && exec python3 -m http.server 8000 # v1")
+    assert await eventually(partial(live.preview_answers, "v1"))
+    assert not await live.preview_answers("v2")
     assert live.url.startswith("http://8000-")
-    assert await (await vendor.connect(live.vendor_id)).preview_answers()
+    assert await (await vendor.connect(live.vendor_id)).preview_answers("v1")
 
 
 async def test_metrics_tell_what_there_is(live: VendorSandbox) -> None:

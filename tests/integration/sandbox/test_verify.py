@@ -65,7 +65,7 @@ def test_a_full_account_is_said_to_be_full(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert re.search(r"^  create +[\d.]+ ms   FAILED$", done.stdout, re.MULTILINE)
     verdict = done.stdout.splitlines()[-1]
-    assert verdict.startswith("not connected: the account's rate limit or quota is reached")
+    assert verdict.startswith("not connected: the account's quota is reached")
 
 
 def test_a_missing_template_is_said_to_be_missing(engine: RunningEngine) -> None:

@@ -266,10 +266,10 @@ async def test_a_write_that_was_cut_off_is_made_good_by_the_next(project: Projec
     # As a process leaves it that died between the store's yes and the sandbox's.
     await project.service.sql("UPDATE sandboxes SET unsettled = true")
     await (await project.live()).remove(f"{SITE}/index.html")
-    await (await project.live()).make_folder(f"{SITE}/stray")
+    await (await project.live()).make_folder(f"{SITE}/made")
     await project.own.upload(project.id, "other.txt", b"other")
     assert await project.in_sandbox() == await project.stored()
-    assert set(await project.own.list(project.id)) == {"index.html", "other.txt"}
+    assert set(await project.own.list(project.id)) == {"index.html", "other.txt", "made"}
 
 
 async def test_listings_show_the_project_or_the_file_system(project: Project) -> None:

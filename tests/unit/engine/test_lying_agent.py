@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from io import FileIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from local.sandboxes.files import Files
 from local.sandboxes.process import Command
 from local.sandboxes.processes import Processes
 from local.sandboxes.watches import Wanted, Watches
+from tests.fixtures.agent_link import open_descriptors
 
 _COMMAND = Command("true", [], {}, "", "user", stdin=True)
 _WANTED = Wanted("user", "/", recursive=False, with_entries=False)
@@ -57,10 +57,6 @@ async def liar() -> AsyncIterator[Liar]:
     made = Liar()
     yield made
     await made.close()
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def _start_apart(liar: Liar) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.sandbox.preview.bundle import Options, bundle, command
+from services.sandbox.preview.bundle import Options, PreviewServer
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,12 @@ class Preview:
 def running(base: Path, port: int = 0, **options: Any) -> Iterator[Preview]:
     """Starts the server with the machine's own Python, as sandboxes do; ``options`` as ``Options``."""
     archive, folder = base / "preview.pyz", base / "site"
-    archive.write_bytes(bundle())
-    served = Options(str(folder), str(base / "drafts"), port, **options)
+    server = PreviewServer.of(
+        str(archive), Options(str(folder), str(base / "drafts"), port, **options)
+    )
+    archive.write_bytes(server.archive)
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command(str(archive), served)],
+        ["/bin/sh", "-c", server.command],
         stdout=subprocess.PIPE,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
         cwd=os.sep,

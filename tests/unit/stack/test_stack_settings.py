@@ -11,6 +11,7 @@ from local.stack.plan import COMPOSER, Process, plan
 from local.stack.ports import taken
 from local.stack.progress import tree
 from local.stack.settings import StackSettings, environment, settings_from
+from services.sandbox.template import NAME
 
 URLS = {name: f"postgresql+asyncpg://{name}" for name in ("projects", "sandbox", "generation")}
 
@@ -28,6 +29,22 @@ def test_without_keys_both_stand_ins_run_and_the_services_are_pointed_to_them() 
     assert processes["generation"].env["GENERATION_MODEL"] == COMPOSER
     key = processes["sandboxes"].env["LOCAL_SANDBOXES_API_KEY"]
     assert processes["sandbox"].env["E2B_API_KEY"] == key
+
+
+def test_the_local_engine_has_the_template_that_the_service_asks_for() -> None:
+    processes = _processes(SANDWRIGHT_DATA_DIR="/data")
+    folder = processes["sandboxes"].env["LOCAL_SANDBOXES_TEMPLATES_DIR"]
+    assert folder == "/data/templates"
+    assert processes["sandbox"].env["SANDBOX_E2B_TEMPLATE"] == NAME
+
+
+def test_whoever_names_a_template_or_has_some_of_their_own_is_heeded() -> None:
+    named = _processes(SANDBOX_E2B_TEMPLATE="mine")["sandbox"]
+    assert named.env["SANDBOX_E2B_TEMPLATE"] == "mine"
+    own = _processes(LOCAL_SANDBOXES_TEMPLATES_DIR="/mine")
+    assert own["sandboxes"].env["LOCAL_SANDBOXES_TEMPLATES_DIR"] == "/mine"
+    assert own["sandbox"].env["SANDBOX_E2B_TEMPLATE"] == "base"
+    assert "SANDBOX_E2B_TEMPLATE" not in _processes(E2B_API_KEY="k")["sandbox"].env
 
 
 def test_with_keys_no_stand_in_runs_and_each_key_reaches_one_process_alone() -> None:

@@ -30,6 +30,8 @@ def upgrade() -> None:
         sa.Column("attempt_until", moment, nullable=False),
         sa.Column("unsettled", sa.Boolean, nullable=False, server_default="false"),
         sa.Column("dirt", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("reset", sa.Boolean, nullable=False, server_default="false"),
+        sa.Column("removing", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
         sa.Column("persistent", sa.Boolean),
         sa.Column("created_at", moment, nullable=False, server_default=sa.text("now()")),
         sa.Column("started_at", moment, nullable=False, server_default=sa.text("now()")),
