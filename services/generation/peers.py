@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.generation.model import Sandbox
+from services.generation.model import Check, Sandbox, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class Origin:
     generation_id: str
     epoch: int
     operation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a generation's work amounted to."""
+
+    model: str
+    usage: Usage
+    check: Check | None
+    """The last check; ``None`` where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,14 @@ class Projects(Protocol):
         """Keeps what the user changed since the head as a version, where there is something."""
 
     async def commit(
-        self, project_id: str, origin: Origin, title: str, *, partial: bool, keep_head: bool
+        self,
+        project_id: str,
+        origin: Origin,
+        title: str,
+        receipt: Receipt,
+        *,
+        partial: bool,
+        keep_head: bool,
     ) -> Version | None:
         """Keeps the files as a version, once for a generation; ``None`` where the project has none at all."""
 

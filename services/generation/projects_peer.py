@@ -12,7 +12,7 @@ from kit.status import peer_errors
 from protos.files.v1 import files_pb2
 from protos.projects.v1 import projects_pb2 as pb
 from protos.projects.v1 import projects_pb2_grpc
-from services.generation.peers import FileInfo, Origin, ProjectChange, StoredFile, Version
+from services.generation.peers import FileInfo, Origin, ProjectChange, Receipt, StoredFile, Version
 
 _PAGE = 5_000
 
@@ -107,7 +107,14 @@ class ProjectsPeer:
             await self._stub.CommitVersion(request)
 
     async def commit(
-        self, project_id: str, origin: Origin, title: str, *, partial: bool, keep_head: bool
+        self,
+        project_id: str,
+        origin: Origin,
+        title: str,
+        receipt: Receipt,
+        *,
+        partial: bool,
+        keep_head: bool,
     ) -> Version | None:
         """See ``Projects``."""
         request = pb.CommitVersionRequest(
@@ -117,6 +124,7 @@ class ProjectsPeer:
             title=title,
             partial=partial,
             keep_head=keep_head,
+            receipt=_receipt(receipt),
         )
         with peer_errors():
             answer = await self._stub.CommitVersion(request)
@@ -132,3 +140,19 @@ class ProjectsPeer:
             ):
                 deleted = change.WhichOneof("kind") == "project_deleted"
                 yield ProjectChange(change.sequence, change.project_id, deleted)
+
+
+def _receipt(receipt: Receipt) -> pb.Receipt:
+    usage, check = receipt.usage, receipt.check
+    return pb.Receipt(
+        model=receipt.model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost_usd=float(usage.cost_usd),
+        estimated=usage.estimated,
+        turns=usage.turns,
+        checked=check is not None,
+        finding_count=check.finding_count if check else 0,
+    )

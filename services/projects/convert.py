@@ -104,7 +104,9 @@ def file_entry(found: FileEntry) -> files_pb2.FileEntry:
 
 def version(found: Version) -> projects_pb2.Version:
     """One version."""
+    receipt = projects_pb2.Receipt.FromString(found.receipt) if found.receipt else None
     return projects_pb2.Version(
+        receipt=receipt,
         number=found.number,
         cause=_CAUSE_MESSAGES[found.cause],
         partial=found.partial,
@@ -171,6 +173,7 @@ def commit_request(message: projects_pb2.CommitVersionRequest) -> CommitRequest:
         title=message.title,
         partial=message.partial,
         keep_head=message.keep_head,
+        receipt=message.receipt.SerializeToString(),
     )
 
 

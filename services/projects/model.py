@@ -119,6 +119,8 @@ class Version:
     size_bytes: int
     created_at: datetime
     head: bool
+    receipt: bytes = b""
+    """What a model's work on it amounted to, serialized; empty where none did."""
 
 
 @dataclass(frozen=True, slots=True)

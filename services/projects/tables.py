@@ -152,6 +152,8 @@ versions = Table(
     Column("generation_id", Text, nullable=False),
     Column("file_count", Integer, nullable=False),
     Column("size_bytes", Integer, nullable=False),
+    # A Receipt, serialized; empty where no model made the version.
+    Column("receipt", LargeBinary, nullable=False, server_default=text("''")),
     _created_at(),
     Index(
         "versions_project_id_generation_id_idx",

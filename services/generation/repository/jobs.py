@@ -100,6 +100,11 @@ class Jobs:
         )
         return list((await self._connection.execute(query)).scalars())[::-1]
 
+    async def check_result(self, generation_id: str) -> bytes:
+        """The last check as it is kept; empty where there was none."""
+        query = sa.select(table.c.check_result).where(table.c.generation_id == generation_id)
+        return bytes((await self._connection.execute(query)).scalar_one_or_none() or b"")
+
     async def queued(self, owner_id: str) -> int:
         """How many generations of a user wait."""
         return await self._count((table.c.owner_id == owner_id) & (table.c.status == Status.QUEUED))

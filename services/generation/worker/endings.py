@@ -11,9 +11,10 @@ import structlog
 
 from kit.errors import Conflict, NotFound, ServiceError
 from services.generation.agent.prompt import title_of
-from services.generation.convert import files_told
+from services.generation.convert import check_of, files_told
 from services.generation.model import (
     Cancelled,
+    Check,
     Event,
     Failed,
     Failure,
@@ -24,8 +25,8 @@ from services.generation.model import (
     Succeeded,
     Usage,
 )
-from services.generation.peers import Origin, Version
-from services.generation.repository import Events
+from services.generation.peers import Origin, Receipt, Version
+from services.generation.repository import Events, Jobs
 from services.generation.worker.journal import Journal, LeaseLost
 from services.generation.worker.patience import PASSING, patiently
 from services.generation.worker.surroundings import Surroundings
@@ -50,7 +51,7 @@ class Endings:
     async def succeed(self, usage: Usage, sandbox: Sandbox) -> None:
         """The files become the project's head."""
         try:
-            version = await self._commit(partial=False, keep_head=False)
+            version = await self._commit(usage, partial=False, keep_head=False)
         except PASSING:
             await self.fail(SERVICE_UNAVAILABLE, usage)
             return
@@ -66,7 +67,7 @@ class Endings:
 
     async def cancel(self, usage: Usage) -> None:
         """What was written becomes the head, marked partial."""
-        number = await self._kept(keep_head=False)
+        number = await self._kept(usage, keep_head=False)
         untold = await self._untold(number)
         await self._journal.end(*untold, last=Cancelled(number, usage), version=number)
 
@@ -79,30 +80,31 @@ class Endings:
         }
         # Decided before it is carried out: who goes on after us must not try to succeed with a project set back.
         await self._journal.write(**values)
-        number = await self._kept(keep_head=not failure.keeps_work)
+        number = await self._kept(usage, keep_head=not failure.keeps_work)
         if not failure.keeps_work:
             await self._discard()
         last = Failed(failure, usage, number)
         untold = await self._untold(number)
         await self._journal.end(*untold, last=last, version=number, **values)
 
-    async def _kept(self, *, keep_head: bool) -> int:
+    async def _kept(self, usage: Usage, *, keep_head: bool) -> int:
         """Number of the partial version, 0 where nothing was written or it can't be kept."""
         try:
-            version = await self._commit(partial=True, keep_head=keep_head)
+            version = await self._commit(usage, partial=True, keep_head=keep_head)
         except ServiceError as exc:
             _log.error("partial version not kept", reason=exc.reason)
             return 0
         return version.number if version and version.made else 0
 
-    async def _commit(self, *, partial: bool, keep_head: bool) -> Version | None:
+    async def _commit(self, usage: Usage, *, partial: bool, keep_head: bool) -> Version | None:
         origin = Origin(self._job.generation_id, self._job.epoch)
         title = title_of(self._job.prompt)
-        projects = self._around.projects
+        job, projects = self._job, self._around.projects
+        receipt = Receipt(job.model, usage, await self._check())
         try:
             return await patiently(
                 lambda: projects.commit(
-                    self._job.project_id, origin, title, partial=partial, keep_head=keep_head
+                    job.project_id, origin, title, receipt, partial=partial, keep_head=keep_head
                 ),
                 self._patience,
             )
@@ -111,6 +113,10 @@ class Endings:
             return None
         except Conflict as exc:
             raise LeaseLost from exc
+
+    async def _check(self) -> Check | None:
+        async with self._around.database.begin() as connection:
+            return check_of(await Jobs(connection).check_result(self._job.generation_id))
 
     async def _untold(self, version: int) -> list[Event]:
         """What the log does not say rightly of the version's files.

@@ -28,6 +28,7 @@ class VersionsRepository:
         title: str,
         generation_id: str,
         head: bool,
+        receipt: bytes,
     ) -> Version:
         """A new version of the project's files as they are counted now."""
         statement = (
@@ -41,6 +42,7 @@ class VersionsRepository:
                 generation_id=generation_id,
                 file_count=self._project.file_count,
                 size_bytes=self._project.size_bytes,
+                receipt=receipt,
             )
             .returning(versions)
         )
@@ -81,4 +83,5 @@ def _version(row: Row[Any], *, head: bool) -> Version:
         size_bytes=row.size_bytes,
         created_at=row.created_at,
         head=head,
+        receipt=row.receipt,
     )

@@ -40,6 +40,8 @@ class CommitRequest:
     partial: bool
     keep_head: bool
     """The head stays, and the project's files go back to it once they are kept."""
+    receipt: bytes = b""
+    """What a model's work amounted to, serialized; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ async def _kept(connection: AsyncConnection, project: Project, request: CommitRe
         title=_line(request.title) or _TITLES[request.cause],
         generation_id=request.origin.generation_id if own else "",
         head=not request.keep_head,
+        receipt=request.receipt if own else b"",
     )
     await files.keep(number)
     head = project.head_version if request.keep_head else number

@@ -36,7 +36,23 @@ async def test_a_good_site_passes_at_once(world: World, person: Person) -> None:
     assert kinds(events)[-2:] == ["check", "succeeded"]
     (check,) = checks(events)
     assert (check.passed, check.round, check.finding_count) == (True, 1, 0)
-    assert (await person.get(generation_id)).check == check
+    found = await person.get(generation_id)
+    assert found.check == check
+    receipt = (await person.versions())[0].receipt
+    assert (receipt.model, receipt.turns) == (found.model, 2)
+    assert (receipt.checked, receipt.finding_count) == (True, 0)
+    assert receipt.input_tokens == found.usage.input_tokens > 0
+    assert receipt.output_tokens == found.usage.output_tokens > 0
+    assert receipt.cost_usd == found.usage.cost_usd > 0
+
+
+async def test_a_user_s_own_version_has_no_receipt(world: World, person: Person) -> None:
+    await person.edit("index.html", GOOD.encode())
+    world.model.script = [page("other.html", GOOD), done()]
+    await person.checked(await person.start())
+    made, edited = await person.versions()
+    assert made.HasField("receipt")
+    assert not edited.HasField("receipt")
 
 
 async def test_a_broken_link_goes_back_and_is_repaired(world: World, person: Person) -> None:
@@ -67,6 +83,8 @@ async def test_what_is_never_repaired_is_told_and_the_work_counts(
     ]
     assert len(world.model.requests) == 4
     assert (await person.get(generation_id)).check.finding_count == 1
+    receipt = (await person.versions())[0].receipt
+    assert (receipt.checked, receipt.finding_count) == (True, 1)
 
 
 async def test_a_model_that_fails_at_a_repair_does_not_undo_what_was_finished(
@@ -139,6 +157,10 @@ async def test_a_cancelled_generation_is_not_checked(world: World, person: Perso
     events = await person.checked(generation_id)
     assert kinds(events)[-1] == "cancelled"
     assert not checks(events)
+    (version,) = await person.versions()
+    assert version.partial
+    assert version.receipt.model
+    assert not version.receipt.checked
 
 
 async def test_a_check_that_takes_too_long_or_dies_is_left_out_and_the_next_one_works() -> None:

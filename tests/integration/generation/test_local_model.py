@@ -96,3 +96,20 @@ async def test_a_follow_up_reads_tools_and_system_from_the_cache(local: World) -
     first = next(event.usage for event in events if event.WhichOneof("event") == "usage")
     # Both requests begin alike: the tools and the system prompt, more than two thousand tokens.
     assert first.cache_read_tokens > 1_000
+
+
+async def test_a_dead_link_is_found_by_the_checks_and_repaired_by_the_model(
+    world: World, start_model: Callable[..., ModelServer]
+) -> None:
+    server = start_model(faults="broken-link")
+    await world.replicas.pop(0).stop()
+    await world.replica(
+        anthropic_base_url=server.url, anthropic_api_key=server.api_key, repair_rounds=2
+    )
+    person = await world.user()
+    events = await person.checked(await person.start("a landing page for a bakery in Lisbon"))
+    assert kinds(events)[-1] == "succeeded", events[-1]
+    counts = [e.check.finding_count for e in events if e.WhichOneof("event") == "check"]
+    assert counts[0] > 0
+    assert counts[-1] == 0
+    assert b"pages/nowhere.html" not in await person.read("index.html")

@@ -104,6 +104,7 @@ STATEMENTS = (
         generation_id text NOT NULL,
         file_count integer NOT NULL,
         size_bytes integer NOT NULL,
+        receipt bytea NOT NULL DEFAULT '',
         created_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (project_id, number)
     )
