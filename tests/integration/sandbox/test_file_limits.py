@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ TOUCH = files_pb2.FileOperation(put=files_pb2.FilePut(path="again.txt"))
 async def test_a_file_has_at_most_its_bytes_and_a_write_its_bytes_and_steps(
     sandbox_urls: DatabaseUrls, projects_service: ProjectsService, engine: RunningEngine
 ) -> None:
-    limits = {"max_file_bytes": 1000, "max_write_bytes": 1500, "max_write_steps": 3}
+    limits: dict[str, Any] = {"max_file_bytes": 1000, "max_write_bytes": 1500, "max_write_steps": 3}
     async with running_sandboxes(sandbox_urls, projects_service, engine.url, **limits) as service:
         user = await projects_service.user()
         project = BothSides(service, user, await user.new_project())
