@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -144,6 +145,22 @@ async def test_what_a_command_does_to_files_is_in_the_store_the_watch_and_the_pr
             assert await client.file(project_id, path) == data
             assert await shown(stack, sandbox["previewUrl"], path) == (200, data)
         assert (await shown(stack, sandbox["previewUrl"], "deleted.css"))[0] == 404
+
+
+async def test_a_file_of_a_rare_name_is_the_same_by_every_route(stack: RunningStack) -> None:
+    names = ["日本 é/-a b#c?d=e&f%41.css", "'$(x)\";[*]~.css", ".well-known/+@:!,.css"]
+    async with signed_in(stack.api) as client:
+        project_id = await new_project(client)
+        for name in names:
+            assert (await client.put_file(project_id, name, name.encode()))["path"] == name
+        sandbox = await client.call("GET", f"/api/projects/{project_id}/sandbox")
+        for name in names:
+            assert await client.file(project_id, name) == name.encode()
+            seen = await shown(stack, sandbox["previewUrl"], quote(name))
+            assert seen == (200, name.encode())
+        events = await run(stack, client, project_id, "find . -type f -printf '%P\\n' | sort")
+        printed = "".join(data["stdout"]["text"] for name, data in events if name == "stdout")
+        assert set(printed.splitlines()) == set(names)
 
 
 async def test_a_request_that_is_given_up_ends_its_command_and_all_that_it_started(
