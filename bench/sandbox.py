@@ -1,4 +1,4 @@
-"""What the sandbox service adds to the vendor's SDK, and what uploads, watches and sweeps take.
+"""What the sandbox service adds to the vendor's SDK, and what uploads, watches and ends of commands take.
 
     python -m bench.sandbox [--rounds 30]
 
@@ -15,12 +15,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
+import psutil
 from e2b import AsyncSandbox
 
 from local.stack.client import Client
@@ -143,6 +144,40 @@ async def change_seen(stack: RunningStack, client: Client, rounds: int) -> None:
     await client.call("DELETE", f"/api/projects/{project_id}/sandbox")
 
 
+async def command_ended(stack: RunningStack, client: Client, rounds: int) -> None:
+    """From giving up the HTTP request of a command to the end of its process."""
+    project_id = await new_project(client)
+    await client.call("POST", f"/api/projects/{project_id}/sandbox")
+    url = f"{stack.api}/api/projects/{project_id}/sandbox/commands"
+    headers = {"Authorization": client.authorization, "Accept": "text/event-stream"}
+    samples = []
+    for number in range(rounds):
+        # Nothing else sleeps so long.
+        seconds = str(900_000 + number)
+        command = {"command": f"exec sleep {seconds}"}
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+            async with http.stream("POST", url, headers=headers, json=command) as response:
+                response.raise_for_status()
+                process = await asyncio.to_thread(_sleeper, stack, seconds)
+                begun = time.perf_counter()
+            with suppress(psutil.NoSuchProcess):
+                # Nobody tells of the end of another's process.
+                while process.status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+        samples.append((time.perf_counter() - begun) * 1000)
+    name = "request given up → its command's process is gone"
+    print(f"{name:<46}{statistics.median(samples):9.1f}{p95(samples):9.1f}", flush=True)
+    await client.call("DELETE", f"/api/projects/{project_id}/sandbox")
+
+
+def _sleeper(stack: RunningStack, seconds: str) -> psutil.Process:
+    while True:
+        for process in stack.tree():
+            with suppress(psutil.Error):
+                if process.cmdline() == ["sleep", seconds]:
+                    return process
+
+
 class Peak:
     """The most memory that processes held while something went on, in MiB (resident)."""
 
@@ -189,6 +224,7 @@ async def measure(stack: RunningStack, rounds: int) -> None:
     async with signed_in(stack.api) as client:
         await overhead(stack, client, rounds)
         await change_seen(stack, client, rounds)
+        await command_ended(stack, client, min(rounds, 20))
         await upload(stack, client)
 
 

@@ -174,7 +174,9 @@ def _assembled(
         writing=writing,
         drafts=Drafts(database, lifecycle),
         syncing=syncing,
-        file_events=FileEvents(lifecycle, watching, uses, settings.max_listed_entries),
+        file_events=FileEvents(
+            lifecycle, watching, uses, settings.max_listed_entries, settings.max_watches_per_user
+        ),
         commands=commands,
         command_seconds=settings.command_timeout_seconds,
         ports=Ports(lifecycle),

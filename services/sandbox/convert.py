@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from kit.errors import Invalid
-from kit.paths import checked_path
+from kit.paths import MAX_SEGMENT_BYTES, checked_path
 from protos.files.v1 import files_pb2
 from protos.projects.v1 import projects_pb2
 from protos.sandbox.v1 import sandbox_pb2
@@ -255,10 +255,15 @@ def change(message: projects_pb2.Change) -> Change:
 def folder(path: str) -> str:
     """The absolute path of a folder that a caller names, relative to the project's or absolute.
 
-    Raises ``Invalid`` for a path with ``..``.
+    Raises ``Invalid`` for a path with ``..``, and for a name that is longer than any.
     """
-    if ".." in path.split("/"):
+    segments = path.split("/")
+    if ".." in segments:
         raise Invalid.field("path", "must not hold '..'")
+    if any(len(one.encode()) > MAX_SEGMENT_BYTES for one in segments):
+        raise Invalid.field(
+            "path", f"must not hold a segment of more than {MAX_SEGMENT_BYTES} bytes"
+        )
     return posixpath.normpath(posixpath.join(SITE, path)).replace("//", "/")
 
 

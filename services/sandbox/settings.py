@@ -127,6 +127,8 @@ class SandboxSettings(PreviewSettings, E2bSettings, ServerSettings):
     """How often a watched sandbox is looked at though it told of nothing."""
     watch_linger_seconds: float = Field(300, ge=0)
     """How long a sandbox is watched after the last command and the last watcher: what they started may go on."""
+    max_watches_per_user: int = Field(50, ge=1)
+    """Streams of file changes that one user has open at once, of all projects together, in one replica."""
     sync_debounce_seconds: float = Field(0.3, ge=0)
     """So long after a change inside a sandbox it is taken over into the store, with what came meanwhile."""
     command_timeout_seconds: int = Field(60, ge=1, le=3600)

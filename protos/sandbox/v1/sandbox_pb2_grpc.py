@@ -253,7 +253,7 @@ class SandboxServiceServicer:
     def WatchSandboxFiles(self, request, context):
         """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
         the caller ends it; a sandbox that is replaced begins again with all of them.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (WATCHES) with the limit and its use.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -92,7 +92,7 @@ class SandboxServiceStub:
     WatchSandboxFiles: grpc.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]
     """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
     the caller ends it; a sandbox that is replaced begins again with all of them.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (WATCHES) with the limit and its use.
     """
     RunCommand: grpc.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]
     """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
@@ -185,7 +185,7 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     WatchSandboxFiles: aio.UnaryStreamMultiCallable[sandbox_pb2.WatchSandboxFilesRequest, sandbox_pb2.SandboxFileEvent]  # type: ignore[assignment]
     """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
     the caller ends it; a sandbox that is replaced begins again with all of them.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (WATCHES) with the limit and its use.
     """
     RunCommand: aio.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]  # type: ignore[assignment]
     """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
@@ -353,7 +353,7 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[abc.Iterator[sandbox_pb2.SandboxFileEvent], abc.AsyncIterator[sandbox_pb2.SandboxFileEvent]]:
         """The project's files in the sandbox: first all of them, then each that is written, changed or removed, whoever did it. It lasts until
         the caller ends it; a sandbox that is replaced begins again with all of them.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND) where none is open; RESOURCE_EXHAUSTED (WATCHES) with the limit and its use.
         """
 
     @abc_1.abstractmethod

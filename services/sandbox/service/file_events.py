@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing, contextmanager
 
-from kit.errors import FailedPrecondition
+from kit.errors import FailedPrecondition, QuotaExceeded
 from services.sandbox.model import (
     FileChanged,
     FileEvent,
@@ -17,25 +18,37 @@ from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.use import Use
 from services.sandbox.service.watching import View, Watching
 
+_BUSY_SECONDS = 1.0
+
 
 class FileEvents:
     """Tells of files."""
 
-    def __init__(self, lifecycle: Lifecycle, watching: Watching, use: Use, most_files: int) -> None:
-        """``most_files``: how many one listing may have."""
+    def __init__(
+        self, lifecycle: Lifecycle, watching: Watching, use: Use, most_files: int, most_watches: int
+    ) -> None:
+        """``most_files``: how many one listing may have. ``most_watches``: of one user, here, at once."""
         self._lifecycle = lifecycle
         self._watching = watching
         self._use = use
         self._most_files = most_files
+        self._most_watches = most_watches
+        self._watches: Counter[str] = Counter()
 
     async def watch(self, project_id: str, owner_id: str) -> AsyncGenerator[FileEvent, None]:
         """All files, then each that is made, changed or removed; without an end.
 
-        Raises ``NotFound`` (SANDBOX_NOT_FOUND), ``FailedPrecondition`` (TOO_MANY_ENTRIES), ``Unavailable`` when the
-        server stops.
+        Raises ``NotFound`` (SANDBOX_NOT_FOUND), ``QuotaExceeded`` (WATCHES), ``FailedPrecondition``
+        (TOO_MANY_ENTRIES), ``Unavailable`` when the server stops.
         """
-        async with self._lifecycle.using(project_id, owner_id):
-            pass
+        with self._counted(owner_id):
+            async with self._lifecycle.using(project_id, owner_id):
+                pass
+            async with aclosing(self._events(project_id, owner_id)) as events:
+                async for event in events:
+                    yield event
+
+    async def _events(self, project_id: str, owner_id: str) -> AsyncGenerator[FileEvent, None]:
         async with self._watching.of(project_id, owner_id) as site, AsyncExitStack() as used:
             last = View(0, None)
             while True:
@@ -54,6 +67,26 @@ class FileEvents:
                 for event in _events(last, view):
                     yield event
                 last = view
+
+    @contextmanager
+    def _counted(self, owner_id: str) -> Iterator[None]:
+        """Inside of it the user has one watch more: each holds a connection open for as long as it likes."""
+        used = self._watches[owner_id]
+        if used >= self._most_watches:
+            raise QuotaExceeded(
+                f"at most {self._most_watches} watches of a user's files may be open at once, and {used} are",
+                reason="WATCHES",
+                retry_after=_BUSY_SECONDS,
+                metadata={"limit": str(self._most_watches), "used": str(used)},
+            )
+        self._watches[owner_id] += 1
+        try:
+            yield
+        finally:
+            self._watches[owner_id] -= 1
+            # Nothing is kept of who has left.
+            if not self._watches[owner_id]:
+                del self._watches[owner_id]
 
 
 def _events(last: View, view: View) -> Iterator[FileEvent]:

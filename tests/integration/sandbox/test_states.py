@@ -62,6 +62,8 @@ class SandboxMachine(RuleBasedStateMachine):
         self.crashes = 0
         self.made: dict[str, dict[str, str]] = {}
         """By project: hashes of what finished commands have made in names of their own."""
+        self.gone: dict[str, set[str]] = {}
+        """By project: names that finished commands have removed, and nobody has tried to write since."""
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(work, 60))
@@ -93,6 +95,7 @@ class SandboxMachine(RuleBasedStateMachine):
 
     @rule(which=_WHICH, name=st.sampled_from(["index.html", "css/a.css", "b.txt"]))
     def write(self, which: int, name: str) -> None:
+        self.gone.get(self.projects[which], set()).discard(name)
         self.use(self.caller.upload(self.projects[which], name, os.urandom(32)))
 
     @rule(
@@ -101,6 +104,7 @@ class SandboxMachine(RuleBasedStateMachine):
     def command(self, which: int, name: str, number: int) -> None:
         """A command that writes a file inside."""
         project_id = self.projects[which]
+        self.gone.get(project_id, set()).discard(name)
 
         async def made() -> None:
             done = await self.caller.run_to_end(
@@ -111,6 +115,20 @@ class SandboxMachine(RuleBasedStateMachine):
             self.made.setdefault(project_id, {})[name] = content
 
         self.use(made())
+
+    @rule(which=_WHICH, name=st.sampled_from(["made.txt", "index.html", "css/a.css"]))
+    def command_removes(self, which: int, name: str) -> None:
+        """A command that removes a file inside."""
+        project_id = self.projects[which]
+        # Whether one that did not finish has removed it can't be known.
+        self.made.get(project_id, {}).pop(name, None)
+
+        async def removed() -> None:
+            done = await self.caller.run_to_end(project_id, f"rm -f {name}")
+            assert done.exited.exit_code == 0
+            self.gone.setdefault(project_id, set()).add(name)
+
+        self.use(removed())
 
     @rule(which=_WHICH, number=st.integers(0, 99))
     def work_by_itself(self, which: int, number: int) -> None:
@@ -178,6 +196,8 @@ class SandboxMachine(RuleBasedStateMachine):
     )
     def crash_of_the_service(self, which: int, method: str, ms: int) -> None:
         self.crashes += 1
+        # An upload that was cut off may have been stored.
+        self.gone.pop(self.projects[which], None)
         self.run(self.world.kill_service_in(method, self.projects[which], self.user, ms))
         self.check()
 
@@ -223,6 +243,8 @@ class SandboxMachine(RuleBasedStateMachine):
         for project_id, made in self.made.items():
             stored = await list_files(self.user.projects, project_id)
             assert made.items() <= stored.items()
+        for project_id, gone in self.gone.items():
+            assert not gone & (await list_files(self.user.projects, project_id)).keys()
 
     async def row_agrees(self, row: dict[str, Any]) -> None:
         project_id, status = row["project_id"], row["status"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kit.errors import FailedPrecondition, NotFound, Unavailable
+from kit.errors import FailedPrecondition, NotFound, QuotaExceeded, Unavailable
 from kit.testing import eventually
 from protos.sandbox.v1 import sandbox_pb2
 from services.sandbox.model import SITE, FileChanged, FilesListed
@@ -272,6 +272,44 @@ async def test_more_files_than_a_listing_has_are_refused(
             with pytest.raises(FailedPrecondition) as found:
                 await asyncio.wait_for(watcher.task, SECONDS)
         assert (found.value.reason, found.value.metadata) == ("TOO_MANY_ENTRIES", {"limit": "3"})
+
+
+async def test_watches_of_a_user_are_limited_and_one_that_ends_makes_room(
+    sandbox_urls: DatabaseUrls, projects_service: ProjectsService, engine: RunningEngine
+) -> None:
+    user, other = await projects_service.user(), await projects_service.user()
+    async with running_sandboxes(
+        sandbox_urls, projects_service, engine.url, max_watches_per_user=2
+    ) as service:
+        one = BothSides(service, user, await user.new_project())
+        two = BothSides(service, user, await user.new_project())
+        others = BothSides(service, other, await other.new_project())
+        for project in (one, two, others):
+            await project.own.create(project.id)
+        async with watched(one) as first, watched(others) as apart:
+            async with watched(two) as second:
+                await first.shows()
+                await second.shows()
+                async with watched(two) as third:
+                    with pytest.raises(QuotaExceeded) as found:
+                        await asyncio.wait_for(third.task, SECONDS)
+                assert found.value.reason == "WATCHES"
+                assert found.value.metadata == {"limit": "2", "used": "2"}
+                assert found.value.retry_after
+                await apart.shows()
+                await two.own.upload(two.id, "a", b"")
+                await second.shows(a=0)
+
+            async def has_room() -> bool:
+                async with watched(two) as again:
+                    try:
+                        await again.shows(a=0)
+                    except QuotaExceeded:
+                        return False
+                return True
+
+            # The service is told of the end of a call a moment later.
+            assert await eventually(has_room)
 
 
 async def test_a_watch_ends_with_the_call_and_when_the_server_stops(
