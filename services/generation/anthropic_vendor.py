@@ -36,7 +36,20 @@ _LIST_SECONDS = 5.0
 # How the clouds' own libraries say that there are no credentials, or wrong ones.
 _CLOUD_LIBRARIES = ("botocore", "google.auth")
 _DOOR = (408, 409, 429)
-_OVERLOADED = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_OVERLOADED = frozenset(
+    {
+        "overloaded_error",
+        "rate_limit_error",
+        "api_error",
+        "timeout_error",
+        # Bedrock's own names, in mid-stream.
+        "throttlingException",
+        "serviceUnavailableException",
+        "internalServerException",
+        "modelStreamErrorException",
+        "modelTimeoutException",
+    }
+)
 _FINAL = {
     400: ("MODEL_REJECTED", "The model did not accept the request."),
     401: ("MODEL_CREDENTIALS", "The platform's key for the model is not valid."),
@@ -58,7 +71,9 @@ class AnthropicModel:
         """The turn's events. Raises ``ModelError``."""
         reading = _Reading()
         try:
-            stream = await self._client.messages.create(**_body(request), stream=True)
+            # The clouds do not know the breakpoint that moves along by itself.
+            body = _body(request, automatic=isinstance(self._client, AsyncAnthropic))
+            stream = await self._client.messages.create(**body, stream=True)
             try:
                 async for event in stream:
                     for ours in reading.next(event):
@@ -125,7 +140,7 @@ def _is_of_credentials(error: Exception) -> bool:
     return type(error) is RuntimeError or type(error).__module__.startswith(_CLOUD_LIBRARIES)
 
 
-def _body(request: TurnRequest) -> dict[str, Any]:
+def _body(request: TurnRequest, *, automatic: bool) -> dict[str, Any]:
     frozen: TextBlockParam = {
         "type": "text",
         "text": request.system,
@@ -137,12 +152,25 @@ def _body(request: TurnRequest) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "system": [frozen],
         "tools": list(request.tools),
-        "messages": request.messages,
-        "cache_control": {"type": "ephemeral"},
+        "messages": request.messages if automatic else _marked(request.messages),
     }
+    if automatic:
+        body["cache_control"] = {"type": "ephemeral"}
     if request.user:
         body["metadata"] = {"user_id": request.user}
     return body
+
+
+def _marked(messages: list[Block]) -> list[Block]:
+    """With a breakpoint behind the last block."""
+    *before, last = messages
+    if not last["content"] or isinstance(last["content"], str):
+        return messages
+    *blocks, end = last["content"]
+    return [
+        *before,
+        {**last, "content": [*blocks, {**end, "cache_control": {"type": "ephemeral"}}]},
+    ]
 
 
 class _Reading:

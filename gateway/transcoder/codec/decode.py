@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway.transcoder.codec.fields import is_map, is_message, message_of, type_name
 from gateway.transcoder.codec.interface import JsonError
+from gateway.transcoder.rules import rules_of
 
 if TYPE_CHECKING:
     from gateway.transcoder.codec.registry import JsonCodecs
@@ -110,10 +111,14 @@ def _list_decoder(field: FieldDescriptor, codecs: JsonCodecs) -> FieldDecoder:
     name = field.name
     put = _appender(field, codecs)
     nullable = _keeps_null(field)
+    # The service would refuse more as well, but only after all of it has been decoded here.
+    most = rules_of(field.GetOptions()).repeated.max_items
 
     def decode(value: Any, message: Any) -> None:
         if not isinstance(value, list):
             raise JsonError("must be an array")
+        if most and len(value) > most:
+            raise JsonError(f"must contain no more than {most} item(s)")
         target = getattr(message, name)
         for index, item in enumerate(value):
             try:

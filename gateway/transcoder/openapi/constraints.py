@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FieldDescriptor
 
 from buf.validate import validate_pb2
@@ -23,15 +22,6 @@ _FORMATS = {
     "uuid": "uuid",
 }
 _BOUNDS = {"gt": "exclusiveMinimum", "gte": "minimum", "lt": "exclusiveMaximum", "lte": "maximum"}
-
-
-def rules_of(options: descriptor_pb2.FieldOptions | None) -> validate_pb2.FieldRules:
-    """The rules of a field; empty where it has none."""
-    if options is None:
-        return validate_pb2.FieldRules()
-    # Parsed again: the options may have been read before this extension was known.
-    known = descriptor_pb2.FieldOptions.FromString(options.SerializeToString())
-    return known.Extensions[validate_pb2.field]
 
 
 def constraints(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Schema:

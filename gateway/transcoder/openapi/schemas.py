@@ -9,7 +9,8 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from gateway.transcoder.codec.enums import json_names
 from gateway.transcoder.codec.fields import enum_of, is_map, is_message, message_of
 from gateway.transcoder.contract import Contract
-from gateway.transcoder.openapi.constraints import Schema, constraints, is_required, rules_of
+from gateway.transcoder.openapi.constraints import Schema, constraints, is_required
+from gateway.transcoder.rules import rules_of
 
 _F = FieldDescriptor
 _INT32: Schema = {"type": "integer", "format": "int32"}

@@ -58,7 +58,9 @@ class _GenerationStatusEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Gener
     GENERATION_STATUS_SUCCEEDED: _GenerationStatus.ValueType  # 3
     """It ended well; its files are the project's head."""
     GENERATION_STATUS_FAILED: _GenerationStatus.ValueType  # 4
-    """It could not be finished; the project's head is what it was before."""
+    """It could not be finished; the project's head is what it was before. Where it reached its cost limit, the work so far is the head,
+    marked partial.
+    """
     GENERATION_STATUS_CANCELLED: _GenerationStatus.ValueType  # 5
     """It was cancelled; what it had written is the project's head, marked partial."""
 
@@ -74,7 +76,9 @@ GENERATION_STATUS_RUNNING: GenerationStatus.ValueType  # 2
 GENERATION_STATUS_SUCCEEDED: GenerationStatus.ValueType  # 3
 """It ended well; its files are the project's head."""
 GENERATION_STATUS_FAILED: GenerationStatus.ValueType  # 4
-"""It could not be finished; the project's head is what it was before."""
+"""It could not be finished; the project's head is what it was before. Where it reached its cost limit, the work so far is the head,
+marked partial.
+"""
 GENERATION_STATUS_CANCELLED: GenerationStatus.ValueType  # 5
 """It was cancelled; what it had written is the project's head, marked partial."""
 
@@ -432,7 +436,7 @@ class ListGenerationsRequest(message.Message):
     project_id: builtins.str
     """Whose generations."""
     page_size: builtins.int
-    """At most so many; 0 means 50, more than 200 means 200."""
+    """At most so many; 0 means 50, more than 100 means 100."""
     page_token: builtins.str
     """The last answer's nextPageToken; empty for the first page."""
     def __init__(

@@ -23,25 +23,32 @@ class Checker:
     """One process, started when it is first needed and again where it was lost. One check at a time."""
 
     def __init__(self, seconds: float) -> None:
-        """A check that takes longer than ``seconds`` is given up."""
+        """A check that takes longer than ``seconds``, or waits so long for others, is given up."""
         self._seconds = seconds
         self._process: Process | None = None
         self._turn = asyncio.Lock()
 
     async def blamed(self, before: Files, after: Files) -> list[Finding] | None:
         """What the change from ``before`` to ``after`` is to blame for; ``None`` where that could not be found out."""
-        async with self._turn:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await self._asked(before, after)
-            except (TimeoutError, OSError, EOFError, ValueError, TypeError) as exc:
-                _log.warning("check given up", files=len(after), error=type(exc).__name__)
-                await self._end()
-                return None
-            except BaseException:
-                # Its answer would be taken for the next one's.
-                await self._end()
-                raise
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._turn.acquire()
+        except TimeoutError:
+            _log.warning("check given up", files=len(after), error="others take too long")
+            return None
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._asked(before, after)
+        except Exception as exc:  # noqa: BLE001 - however the process is lost: work is not, for want of a check
+            _log.warning("check given up", files=len(after), error=type(exc).__name__)
+            await self._end()
+            return None
+        except BaseException:
+            # Its answer would be taken for the next one's.
+            await self._end()
+            raise
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         """Ends the process."""
@@ -49,6 +56,8 @@ class Checker:
             await self._end()
 
     async def _asked(self, before: Files, after: Files) -> list[Finding]:
+        if self._process and self._process.returncode is not None:
+            await self._end()
         process = self._process or await self._begun()
         assert process.stdin
         assert process.stdout

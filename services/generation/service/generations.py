@@ -17,7 +17,8 @@ from services.generation.repository import Attachments, Events, Jobs
 from services.generation.repository.wakeups import notify, orders_for
 from services.generation.service.positions import tell_positions
 
-_PAGE, _LARGEST_PAGE = 50, 200
+# A generation has a prompt of up to 32 KiB and findings: a page has to fit into one message.
+_PAGE, _LARGEST_PAGE = 50, 100
 
 
 class Generations:

@@ -18,7 +18,7 @@ from services.generation.worker.surroundings import Surroundings
 
 _log = structlog.get_logger(__name__)
 # Of all files together; what does not fit is known to be there and not looked into.
-_MOST_BYTES = 8 * 1024 * 1024
+_MOST_BYTES = 2 * 1024 * 1024
 
 
 class Verification:

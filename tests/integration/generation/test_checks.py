@@ -8,7 +8,6 @@ import pytest
 
 from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
-from services.generation.checks.process import Checker
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import kinds
 from tests.fixtures.scripted_model import Answer, done, page
@@ -161,20 +160,3 @@ async def test_a_cancelled_generation_is_not_checked(world: World, person: Perso
     assert version.partial
     assert version.receipt.model
     assert not version.receipt.checked
-
-
-async def test_a_check_that_takes_too_long_or_dies_is_left_out_and_the_next_one_works() -> None:
-    checker = Checker(seconds=30)
-    try:
-        assert await checker.blamed({}, {"index.html": GOOD.encode()}) == []
-        assert checker._process
-        checker._process.kill()
-        assert await checker.blamed({}, {"index.html": GOOD.encode()}) is None
-        checker._seconds = 0.0
-        assert await checker.blamed({}, {"index.html": GOOD.encode()}) is None
-        checker._seconds = 30
-        found = await checker.blamed({}, {"index.html": BROKEN.encode()})
-        assert found
-        assert found[0].rule == "broken-link"
-    finally:
-        await checker.close()

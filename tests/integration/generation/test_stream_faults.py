@@ -151,7 +151,7 @@ BAD_CALLS = {
     "absolute path": ("delete_file", '{"path": "/etc/passwd"}', "path"),
     "path that is no text": ("write_file", '{"path": 7, "content": ""}', "path: must be a string"),
     "no content": ("write_file", '{"path": "a"}', "content: must be a string"),
-    "no such tool": ("run_command", '{"command": "ls"}', "There is no tool"),
+    "no such tool": ("launch", '{"command": "ls"}', "There is no tool"),
 }
 
 
