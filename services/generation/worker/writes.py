@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -111,6 +112,7 @@ class Writes:
         async with self._room:
             origin = Origin(self._job.generation_id, key.epoch, operation)
             done = await self._done(self._hands_of(key.agent), call, origin)
+            done = replace(done, text=_storable(done.text))
         if done.is_error and isinstance(call, WriteFile):
             await self.painting.discard(call.path)
         await self._tell(operation, key.agent, call_id, tool, call, done)
@@ -142,7 +144,12 @@ class Writes:
         async def result(connection: AsyncConnection) -> None:
             transcript = Transcript(connection, self._job.generation_id, agent)
             await transcript.add_result(
-                operation, call_id, tool, path, done.text, is_error=done.is_error
+                operation,
+                _storable(call_id),
+                _storable(tool),
+                path,
+                done.text,
+                is_error=done.is_error,
             )
 
         values = {}
@@ -154,6 +161,11 @@ class Writes:
                 "preview_url": done.sandbox.preview_url,
             }
         await self._journal.write(*done.events, also=result, agent=agent, **values)
+
+
+def _storable(text: str) -> str:
+    """A command can print NUL; the database's text can't hold it."""
+    return text.replace("\x00", "\ufffd")
 
 
 def _operation(job: Job, key: TurnKey, call_id: str) -> str:

@@ -82,7 +82,10 @@ def _rename(given: Given) -> Call:
 
 
 def _attachment(given: Given) -> Call:
-    return UseAttachment(_path(given), _text(given, "name"))
+    name = _text(given, "name")
+    if "\x00" in name:
+        raise Invalid.field("name", "must not hold a NUL character")
+    return UseAttachment(_path(given), name)
 
 
 def _command(given: Given) -> Call:
