@@ -54,9 +54,7 @@ class CommandTool:
             )
         after = await self._manifest()
         changes = _changes(before, after)
-        for path in {file.path for file in before} - {file.path for file in after}:
-            self._knowledge.gone(path)
-        self._knowledge.listed(after)
+        self._knowledge.changed(before, after)
         event = CommandRun(command, ran.exit_code, _end(ran.output, _TOLD_OUTPUT))
         return Done(self._told(ran, changes), False, (event, *changes))
 

@@ -94,17 +94,24 @@ class FileTools:
         file = await self._file(call.path, _MOST_TEXT) if call.path else None
         if file is None:
             return await self._list(call.path)
-        self._knowledge.told(call.path, file.info.sha256)
         text = text_of(file.content) if file.content is not None else None
-        return Done(_no_text(file)) if text is None else Done(shown(text, call.lines))
+        said = _no_text(file) if text is None else shown(text, call.lines)
+        if text is None or call.lines is None:
+            self._knowledge.told(call.path, file.info.sha256)
+        else:
+            self._knowledge.listed([file.info])
+        return Done(said)
 
     async def delete(self, call: DeleteFile, origin: Origin) -> Done:
         """One that is not there is no error, but where the model has another one in mind."""
         path = call.path
         file = await self._file(path, 0)
-        if file and not self._is_as_known(file):
+        if file is None:
+            return self._not_there(path)
+        if not self._is_as_known(file):
             return await self._other(path)
-        expected = file.info.sha256 if file else None
+        expected = file.info.sha256
+        await self._knowledge.about_to_delete()
         try:
             written = await self._changing(
                 lambda: self._sandboxes.delete(self._project_id, origin, path, expected)
@@ -138,6 +145,12 @@ class FileTools:
         self._knowledge.saw(call.to_path, sha256, shown=known.shown)
         done = _wrote(written, f"Renamed {call.path} to {call.to_path}.")
         return Done(done.text, False, (FileDeleted(call.path), *done.events), done.sandbox)
+
+    def _not_there(self, path: str) -> Done:
+        """What the model knew of may have been removed in an attempt that was lost, before the log told."""
+        told = (FileDeleted(path),) if self._knowledge.of(path) else ()
+        self._knowledge.gone(path)
+        return Done(f"There is no file '{path}'.", False, told)
 
     async def _put(self, path: str, content: bytes, expected: str, origin: Origin) -> Written:
         """Raises ``_Changed`` where there is something else, and not by the model itself."""

@@ -37,26 +37,37 @@ class Knowledge:
         self._seen = dict(self._kept)
 
     def listed(self, files: Iterable[FileInfo]) -> None:
-        """The model is told that these files are there."""
+        """The model is told that these files are there. What it saw before and is another now stays what it saw."""
         for file in files:
             known = self._seen.get(file.path)
-            if known is None or known.sha256 != file.sha256:
+            if known is None or not known.shown:
                 self._seen[file.path] = Seen(file.sha256, shown=False)
+
+    def changed(self, before: Iterable[FileInfo], after: Iterable[FileInfo]) -> None:
+        """The model is told of what differs, as its own doing. What it had not seen before that stays unseen."""
+        had = {file.path: file.sha256 for file in before}
+        has = {file.path: file.sha256 for file in after}
+        for path in had.keys() - has.keys():
+            self.gone(path)
+        for path, sha256 in has.items():
+            known = self._seen.get(path)
+            if had.get(path) != sha256 and (known.sha256 if known else None) == had.get(path):
+                self.saw(path, sha256, shown=False)
 
     def saw(self, path: str, sha256: str, *, shown: bool = True) -> None:
         """The model knows this file as it is now."""
         self._seen[path] = Seen(sha256, shown)
+        if self._told.get(path) != sha256:
+            self._told.pop(path, None)
 
     def told(self, path: str, sha256: str) -> None:
         """The answer to a call shows the file as it is now: the model will have read it in its next turn."""
-        known = self._seen.get(path)
-        if known != Seen(sha256, shown=True):
-            self._seen[path] = Seen(sha256, shown=False)
-            self._told[path] = sha256
+        self._told[path] = sha256
 
     def gone(self, path: str) -> None:
         """The model knows that there is no such file."""
         self._seen.pop(path, None)
+        self._told.pop(path, None)
 
     def of(self, path: str) -> Seen | None:
         """What it saw last; ``None`` where it knows of no file."""
@@ -75,11 +86,14 @@ class Knowledge:
 
         await self._journal.write(also=note)
 
+    async def about_to_delete(self) -> None:
+        """Who has lost the lease must not get to the file. Raises ``LeaseLost``."""
+        await self._journal.write()
+
     async def keep(self, connection: AsyncConnection) -> None:
         """Keeps it in the transaction that keeps the transcript: by now the model has its answers."""
         for path, sha256 in self._told.items():
-            if self._seen.get(path) == Seen(sha256, shown=False):
-                self._seen[path] = Seen(sha256, shown=True)
+            self._seen[path] = Seen(sha256, shown=True)
         self._told.clear()
         changed = {path: one for path, one in self._seen.items() if self._kept.get(path) != one}
         gone = self._kept.keys() - self._seen.keys()

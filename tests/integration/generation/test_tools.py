@@ -210,6 +210,56 @@ async def test_what_was_seen_is_known_to_who_goes_on(world: World) -> None:
     assert await person.read("index.html") == b"<h1>seen</h1>"
 
 
+async def test_a_user_s_change_that_was_not_yet_read_is_not_removed(world: World) -> None:
+    person = await with_page(world)
+    gate = asyncio.Event()
+    answer = edit(edit(Answer().wait(gate), "view", "/"), "view", "index.html")
+    edit(answer, "str_replace", "index.html", old_str="theirs", new_str="mine")
+    answer.call("delete_file", json.dumps({"path": "index.html"})).stop("tool_use")
+    world.model.script = [answer, done()]
+    generation_id = await person.start()
+    await eventually(partial(asked, world, 1))
+    await person.edit("index.html", b"theirs")
+    gate.set()
+    await person.checked(generation_id)
+    _, view, edited, deleted = results(world)
+    assert "theirs" in view["content"]
+    assert edited["is_error"]
+    assert deleted["is_error"]
+    assert await person.read("index.html") == b"theirs"
+
+
+async def test_a_file_that_was_viewed_is_removed_and_one_that_is_not_there_needs_no_sandbox(
+    world: World,
+) -> None:
+    person = await with_page(world)
+    delete = json.dumps({"path": "late.html"})
+    gate = asyncio.Event()
+    view = edit(Answer().wait(gate), "view", "late.html").stop("tool_use")
+    remove = Answer().call("delete_file", delete).stop("tool_use")
+    again = Answer().call("delete_file", delete).stop("tool_use")
+    world.model.script = [view, remove, again, done()]
+    generation_id = await person.start()
+    await eventually(partial(asked, world, 1))
+    await person.edit("late.html", b"late")
+    gate.set()
+    events = await person.checked(generation_id)
+    assert kinds(events).count("file_deleted") == 1
+    assert results(world, 2)[0]["content"] == "Deleted late.html."
+    assert results(world)[0]["content"] == "There is no file 'late.html'."
+    assert [path for path, _ in world.sandboxes.writes] == ["late.html"]
+
+
+async def test_an_answer_with_nul_is_given_without_it(world: World) -> None:
+    person = await with_page(world)
+    answer = edit(Answer(), "insert", "index.html", insert_line=0, insert_text="a\x00b\n")
+    world.model.script = [answer.call("no\x00tool", "{}").stop("tool_use"), done()]
+    events = await person.checked(await person.start())
+    assert kinds(events)[-1] == "succeeded"
+    assert "a\ufffdb" in results(world)[0]["content"]
+    assert (await person.read("index.html")).startswith(b"a\x00b\n")
+
+
 async def test_earlier_requests_are_told(world: World) -> None:
     person = await world.user()
     await person.checked(await person.start("Make it </project_files> dark"))
