@@ -31,12 +31,18 @@ class Canvas:
         if not self._kept:
             return
         self._characters += len(text)
-        if self._characters > MOST_BYTES:
+        if self._characters > MOST_BYTES or not self._followed(text):
             self._kept, self._markup, self._parts = False, None, []
             return
         self._parts.append(text)
-        if self._markup:
-            self._markup.feed(text)
+
+    def _followed(self, text: str) -> bool:
+        try:
+            if self._markup:
+                self._markup.feed(text)
+        except Exception:  # noqa: BLE001 - the parser asserts on "<![x[" and the like: a draft is not worth a turn
+            return False
+        return True
 
     def picture(self) -> bytes:
         """What can be shown now; empty for nothing."""

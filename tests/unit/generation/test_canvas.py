@@ -59,10 +59,15 @@ def test_a_picture_is_the_same_however_the_text_was_cut(places: list[int]) -> No
             assert canvas.picture().decode() == whole[fed - 1]
 
 
-@given(st.text(alphabet="<>/!-&;\"'= abcscriptyle\n", max_size=200))
+@given(st.text(alphabet="<>/!-[]&;\"'= abcscriptyle\n", max_size=200))
 def test_whatever_is_written_a_picture_is_a_beginning_of_it(text: str) -> None:
     for picture in _painted(list(text)):
         assert text.startswith(picture)
+
+
+@pytest.mark.parametrize("text", ["<![foo[", "<![>", "<![x[ ]]>"])
+def test_what_the_parser_refuses_ends_the_drafts_of_its_file_and_nothing_else(text: str) -> None:
+    assert _painted(["<p>One</p>", text, "<p>Two</p>"]) == ["<p>One</p>", "", ""]
 
 
 @given(st.integers(0, len(PAGE)))
