@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from kit.auth.tokens import Verifier
 from kit.interceptors import Pipeline
 from kit.settings import ServerSettings
+from kit.tasks import ended
 
 _log = structlog.get_logger(__name__)
 
@@ -123,8 +124,7 @@ async def _finished(tasks: list[asyncio.Task[None]], seconds: float) -> None:
     if not tasks:
         return
     _, late = await asyncio.wait(tasks, timeout=seconds)
-    for task in late:
-        task.cancel()
+    await ended(late)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

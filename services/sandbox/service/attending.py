@@ -10,6 +10,7 @@ from collections import OrderedDict
 import structlog
 
 from kit.errors import ServiceError
+from kit.tasks import ended
 from services.sandbox.model import Sandbox
 from services.sandbox.service.creation import Creation
 from services.sandbox.vendor import DiskFull, PathMissing, PathUnfit, SandboxLost, VendorSandbox
@@ -41,9 +42,7 @@ class Attending:
 
     async def finish(self) -> None:
         """Stops looking."""
-        for task in self._looking:
-            task.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
+        await ended(self._looking)
 
     async def _look(self, sandbox: Sandbox, live: VendorSandbox) -> None:
         try:

@@ -14,6 +14,7 @@ import structlog
 from kit.context import acting_for
 from kit.db import Database
 from kit.errors import ServiceError
+from kit.tasks import ended
 from services.sandbox.change_repository import ChangeRepository
 from services.sandbox.locks import Lock, Locks
 from services.sandbox.model import Change
@@ -51,9 +52,7 @@ class Follower:
         try:
             await asyncio.wait([work, waiter], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiter.cancel()
-            work.cancel()
-            await asyncio.wait([work, waiter])
+            await ended([work, waiter])
             await self._applying.finish()
 
     async def _follow_always(self) -> None:
@@ -77,8 +76,7 @@ class Follower:
             with acting_for("", "sandbox"):
                 await self._follow(lock)
         finally:
-            later.cancel()
-            await asyncio.wait([later])
+            await ended([later])
 
     async def _follow(self, lock: Lock) -> None:
         async with self._database.begin() as connection:

@@ -18,6 +18,7 @@ from kit.context import acting_for
 from kit.db import Database
 from kit.db.listen import Listener
 from kit.errors import ServiceError, Unavailable
+from kit.tasks import ended
 from services.sandbox.model import SITE, Sandbox, Seen, Status
 from services.sandbox.repository import Repository
 from services.sandbox.service.ignoring import Ignored
@@ -162,9 +163,7 @@ class Watching:
     async def _end(self, site: SiteWatch) -> None:
         if self._sites.get(site.project_id) is site:
             del self._sites[site.project_id]
-        for task in site.tasks:
-            task.cancel()
-        await asyncio.gather(*site.tasks, return_exceptions=True)
+        await ended(site.tasks)
 
     # Looking
 
