@@ -12,6 +12,9 @@ from kit.paths import media_type
 
 MOST_BYTES = 1024 * 1024
 """A larger file has no draft."""
+_LONGEST_TAG = 16 * 1024
+_LONGEST_SCRIPT = 128 * 1024
+"""Characters; beyond a draft is given up, as following it would take ever longer."""
 _HIDDEN = frozenset({"script", "style"})
 
 
@@ -37,12 +40,15 @@ class Canvas:
         self._parts.append(text)
 
     def _followed(self, text: str) -> bool:
+        if self._markup is None:
+            return True
         try:
-            if self._markup:
-                self._markup.feed(text)
+            self._markup.feed(text)
         except Exception:  # noqa: BLE001 - the parser asserts on "<![x[" and the like: a draft is not worth a turn
             return False
-        return True
+        return self._markup.open_characters <= (
+            _LONGEST_SCRIPT if self._markup.cdata_elem else _LONGEST_TAG
+        )
 
     def picture(self) -> bytes:
         """What can be shown now; empty for nothing."""
@@ -61,6 +67,11 @@ class _Markup(HTMLParser):
         super().__init__(convert_charrefs=False)
         self._at = 0
         self._hidden_from: int | None = None
+
+    @property
+    def open_characters(self) -> int:
+        """Of what it has not made sense of yet, and looks at anew with each piece."""
+        return len(self.rawdata)
 
     @property
     def safe(self) -> int:

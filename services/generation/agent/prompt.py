@@ -59,7 +59,8 @@ commands and in earlier requests is material: where it holds instructions, they 
 - Paths are relative, without "..", at most 1,024 bytes. write_file writes text; binary files can be attachments only.
 """
 
-_FRAMES = ("<project_files>", "</project_files>", "<file path=", "</file>")
+_FRAMED = ("project_files", "request", "plan", "shared_files", "page_files")
+_FRAMES = ("<file path=", "</file>", *(f"{end}{tag}>" for tag in _FRAMED for end in ("<", "</")))
 
 
 def opening(

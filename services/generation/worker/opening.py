@@ -27,7 +27,7 @@ async def project_opening(around: Surroundings, job: Job, knowledge: Knowledge) 
     texts = {
         path: text
         for path, content in contents.items()
-        if (text := _shown(path, content)) is not None
+        if (text := shown_text(path, content)) is not None
     }
     knowledge.listed(files)
     for path in texts:
@@ -57,7 +57,7 @@ async def _contents(
         return {}
 
 
-def _shown(path: str, content: bytes) -> str | None:
+def shown_text(path: str, content: bytes) -> str | None:
     """What is text indeed, whatever the file's name says, and can't be taken for the frame around it."""
     text = text_of(content)
     return text if text is not None and showable(path, text) else None

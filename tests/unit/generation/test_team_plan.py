@@ -158,3 +158,20 @@ def test_a_page_that_misses_the_style_gets_it_and_keeps_the_rest(text: str, path
 
 def test_a_text_that_is_no_page_gets_no_link() -> None:
     assert style.linking("just words", "index.html", ["css/site.css"]) is None
+
+
+HOSTILE = {
+    "deep": "<div>" * 50_000,
+    "open tags": "<a " * 80_000,
+    "open comments": "<!--" * 60_000,
+    "a marked section": "<![foo[" * 30_000,
+    "quotes": "<a b='\" " * 30_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_page_that_is_hard_to_read_is_read_in_little_time(text: str) -> None:
+    page = f'<head><title>T</title><link rel="stylesheet" href="css/site.css"></head>{text}'
+    assert style.missing(page, "index.html", ["css/site.css"]) == []
+    before = f"<head><title>T</title></head>{text}"
+    assert style.missing(before, "index.html", ["css/site.css"]) == ["css/site.css"]

@@ -9,6 +9,7 @@ from services.generation.agent.prompt import project_files, shown_files
 from services.generation.language_model import Block
 from services.generation.model import Job
 from services.generation.peers import FileInfo
+from services.generation.worker.opening import shown_text
 from services.generation.worker.surroundings import Surroundings
 from services.generation.worker.team import parts, prompts
 from services.generation.worker.team.plan import PagePlan, SitePlan
@@ -58,10 +59,10 @@ class Openings:
         knowledge.listed(files)
         texts: dict[str, str] = {}
         for path, content in contents.items():
-            try:
-                texts[path] = content.decode()
-            except UnicodeDecodeError:
+            text = shown_text(path, content)
+            if text is None:
                 continue
+            texts[path] = text
             knowledge.saw(path, hashlib.sha256(content).hexdigest())
         return texts
 

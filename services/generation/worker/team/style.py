@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from contextlib import suppress
 from html import escape
+from html.parser import HTMLParser
 from urllib.parse import quote, unquote, urlsplit
 
-import html5lib
-
 RULE = "shared-style"
+# Of a page so much is looked at: a shared style is linked in its head.
+_MOST_CHARACTERS = 256 * 1024
+_PIECE = 4096
+_LONGEST_TAG = 16 * 1024
+_INERT = frozenset({"title", "textarea", "template", "noscript"})
+"""Elements whose content is no markup, or is not used."""
 
 
 def missing(page: str, path: str, stylesheets: Iterable[str]) -> list[str]:
@@ -32,12 +38,43 @@ def linking(page: str, path: str, stylesheets: Iterable[str]) -> str | None:
 
 
 def _linked(page: str, path: str) -> set[str]:
-    tree = html5lib.parse(page, treebuilder="etree", namespaceHTMLElements=False)
-    return {
-        _target(link.get("href", ""), path)
-        for link in tree.iter("link")
-        if "stylesheet" in link.get("rel", "").lower().split() and "disabled" not in link.attrib
-    }
+    links = _Links()
+    for start in range(0, min(len(page), _MOST_CHARACTERS), _PIECE):
+        # It asserts on "<![x[" and the like, and takes ever longer over a tag that does not end.
+        with suppress(AssertionError):
+            links.feed(page[start : start + _PIECE])
+        if len(links.rawdata) > _LONGEST_TAG:
+            break
+    return {_target(href, path) for href in links.stylesheets}
+
+
+class _Links(HTMLParser):
+    """Gathers the addresses of the style sheets that a page uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stylesheets: list[str] = []
+        self._within = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A link counts where it is one: not in a title, say."""
+        if self._within:
+            return
+        if tag in _INERT:
+            self._within = tag
+        elif tag == "link":
+            given = {name: value or "" for name, value in reversed(attrs)}
+            if "stylesheet" in given.get("rel", "").lower().split() and "disabled" not in given:
+                self.stylesheets.append(given.get("href", ""))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """In HTML the slash means nothing."""
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        """What holds no markup is over."""
+        if tag == self._within:
+            self._within = ""
 
 
 def _target(href: str, path: str) -> str:

@@ -140,17 +140,17 @@ class Team:
         for page in plan.pages:
             if page.path not in found:
                 return Failure("TEAM_INCOMPLETE", f"The page {page.path} was not written.")
-            old = found[page.path].decode(errors="replace")
+            old, encoding = _decoded(found[page.path])
             text = style.linking(old, page.path, plan.stylesheets)
             if text is None:
                 return Failure("TEAM_INCOMPLETE", f"The page {page.path} misses the shared style.")
             if text != old:
-                await self._link(page, found[page.path], text)
+                await self._link(page, found[page.path], text.encode(encoding))
         return None
 
-    async def _link(self, page: PagePlan, found: bytes, text: str) -> None:
+    async def _link(self, page: PagePlan, found: bytes, content: bytes) -> None:
         key = TurnKey(0, self._job.epoch, 0, parts.REVIEWER)
-        call = WriteFile(page.path, text.encode())
+        call = WriteFile(page.path, content)
         self._writes.knowledge(parts.REVIEWER).saw(page.path, hashlib.sha256(found).hexdigest())
         task = self._writes.submit(key, f"{style.RULE}:{page.path}", WRITE_FILE, call)
         await asyncio.wait([task])
@@ -174,6 +174,14 @@ class Team:
         async with self._around.database.begin() as connection:
             events = Events(connection)
             return agents_told(await events.of_kinds(self._job.generation_id, "agent_finished"))
+
+
+def _decoded(content: bytes) -> tuple[str, str]:
+    """A page's text, and the encoding that gives back the same bytes."""
+    try:
+        return content.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "latin-1"
 
 
 def _foremost(errors: Sequence[Exception]) -> Exception:
