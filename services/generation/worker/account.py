@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
@@ -47,6 +48,8 @@ class Account:
         self._before = job.usage
         self._open: dict[str, _Attempt] = {}
         self._promised: dict[str, Decimal] = {}
+        self._given_back = asyncio.Event()
+        """Set when an agent holds less; the next time has another one."""
         self.sharers = 1
         """How many agents may be at work at once: what is left to spend is for all of them."""
         self.restarts = job.restarts
@@ -108,14 +111,32 @@ class Account:
         self._before = self._sum(self._before, attempt)
         return self._entry(attempt)
 
-    def allow(self, agent: str, limit: Decimal, prompt: Tokens, most: int) -> int:
+    async def grant(self, agent: str, limit: Decimal, prompt: Tokens, most: int, least: int) -> int:
+        """As ``allow``, but for less than ``least`` it waits while other agents hold money that they may not need.
+
+        With less than that in the end nothing is set aside.
+        """
+        while (granted := self.allow(agent, limit, prompt, most)) < least:
+            self._promised.pop(agent, None)
+            if not self._promised and not self._open:
+                granted = self.allow(agent, limit, prompt, most, alone=True)
+                if granted < least:
+                    self._promised.pop(agent, None)
+                break
+            await self._given_back.wait()
+        return granted
+
+    def allow(
+        self, agent: str, limit: Decimal, prompt: Tokens, most: int, *, alone: bool = False
+    ) -> int:
         """Tokens that the agent's next turn may write before ``limit`` dollars are spent, at most ``most``.
 
         Their price is set aside until that turn is over, so that agents at work at once never spend the same money.
+        ``alone``: nothing is left for agents that hold none now.
         """
         self._promised.pop(agent, None)
         left = limit - self._before.cost_usd - self._held()
-        share = left / max(1, self.sharers - len(self._promised))
+        share = left if alone else left / max(1, self.sharers - len(self._promised))
         prices = self._today()
         affordable = prices.affordable(self._job.model, share, prompt)
         granted = most if affordable is None else min(most, affordable)
@@ -134,9 +155,11 @@ class Account:
     def release(self, agent: str) -> None:
         """The agent asks for no further turn: what was set aside for it is the others'."""
         self._promised.pop(agent, None)
+        self._given_back.set()
+        self._given_back = asyncio.Event()
 
     def _closed(self, agent: str) -> _Attempt:
-        self._promised.pop(agent, None)
+        self.release(agent)
         try:
             return self._open.pop(agent)
         except KeyError:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.generation.agent.exchange import next_prompt, sendable
 from services.generation.agent.report import is_report, report
-from services.generation.agent.size import characters
 from services.generation.convert import check_of
 from services.generation.language_model import ModelError, TurnRequest
 from services.generation.model import (
@@ -24,7 +24,6 @@ from services.generation.model import (
     TurnRestarted,
     UsageReport,
 )
-from services.generation.prices import CHARACTERS_PER_TOKEN
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.account import Account
 from services.generation.worker.journal import Journal, Step
@@ -66,6 +65,8 @@ class Conversation:
         self._messages: list[Message] = []
         self._verification = Verification(around, job, journal)
         self._read = Tokens()
+        self._granted = 0
+        """What the attempt that was begun last might write, in tokens."""
 
     async def hold(self) -> Failure | None:
         """``None`` where the model has finished; otherwise why it can't go on."""
@@ -131,8 +132,8 @@ class Conversation:
             await self._journal.write(also=also)
 
     async def _unrepaired(self, failure: Failure) -> Failure | None:
-        """What stops a repair does not take back what was finished before it."""
-        if not self._reports():
+        """What stops a repair of the site does not take back what was finished before it."""
+        if not self._part.checked or not self._reports():
             return failure
         _log.warning("not repaired", reason=failure.reason)
         check = await self._checked(self._reports() + 1)
@@ -147,10 +148,7 @@ class Conversation:
         most = self._settings.max_turns
         if number > most:
             return Failure("TURN_LIMIT", f"The model was not done after {most} turns.")
-        limit = self._token_limit()
-        if limit < _LEAST_TOKENS:
-            return self._cost_limit()
-        taken = await self._ask(number, limit)
+        taken = await self._ask(number)
         if isinstance(taken, Failure):
             return taken
         if taken.results:
@@ -160,14 +158,15 @@ class Conversation:
         added = [Message("assistant", taken.content, taken.stop_reason)]
         if results:
             added.append(Message("user", results))
-        failure = self._stopped_by(taken, limit)
+        failure = self._stopped_by(taken)
         await self._record(number, taken, [] if failure else added)
         return failure
 
-    async def _ask(self, number: int, limit: int) -> Turn | Failure:
-        """The turn, asked again while that may help."""
+    async def _ask(self, number: int) -> Turn | Failure:
+        """The turn, asked again while that may help. An attempt that was cut has used some of what was left."""
         attempt = knocks = 0
-        while True:
+        while (limit := await self._granted_tokens()) >= _LEAST_TOKENS:
+            self._granted = limit
             key = TurnKey(number, self._job.epoch, attempt, self._agent)
             try:
                 seconds = self._settings.turn_timeout_seconds
@@ -183,6 +182,7 @@ class Conversation:
                 if failure:
                     return failure
             attempt += 1
+        return self._cost_limit()
 
     async def _again(self, error: ModelError, number: int, knocks: int) -> Failure | None:
         """Waits, and says in the log that the turn begins again; or says why it does not."""
@@ -210,26 +210,29 @@ class Conversation:
             model=self._job.model,
             system=self._part.system,
             tools=self._part.tools,
-            messages=[{"role": m.role, "content": m.content} for m in self._messages],
+            messages=sendable(self._messages),
             max_tokens=limit,
             user=self._job.owner_id,
         )
 
     def _token_limit(self) -> int:
         """Tokens for the next turn: the setting's, or what the money left can pay for."""
-        known = sum(message.role == "assistant" for message in self._messages)
-        prompt = Tokens(cache_read=self._read.prompt + self._read.written)
-        if not known or not prompt.cache_read:
-            written = len(self._part.system) + characters(m.content for m in self._messages)
-            prompt = Tokens(read=written // CHARACTERS_PER_TOKEN)
         limit, most = self._job.max_cost_usd, self._settings.max_tokens
-        return self._account.allow(self._agent, limit, prompt, most)
+        return self._account.allow(self._agent, limit, self._prompt(), most)
 
-    def _stopped_by(self, turn: Turn, limit: int) -> Failure | None:
+    async def _granted_tokens(self) -> int:
+        limit, most = self._job.max_cost_usd, self._settings.max_tokens
+        prompt = self._prompt()
+        return await self._account.grant(self._agent, limit, prompt, most, _LEAST_TOKENS)
+
+    def _prompt(self) -> Tokens:
+        return next_prompt(self._part.system, self._messages, self._read)
+
+    def _stopped_by(self, turn: Turn) -> Failure | None:
         match turn.stop_reason:
             case reason if reason in _GOES_ON:
                 return None
-            case "max_tokens" if limit < self._settings.max_tokens:
+            case "max_tokens" if self._granted < self._settings.max_tokens:
                 return self._cost_limit()
             case "max_tokens" | "model_context_window_exceeded":
                 return Failure(

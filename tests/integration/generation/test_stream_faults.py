@@ -255,3 +255,22 @@ async def test_a_silent_model_counts_as_cut(world: World) -> None:
     events = await person.checked(await person.start())
     assert kinds(events)[-1] == "succeeded"
     assert "turn_restarted" in kinds(events)
+
+
+async def test_what_cut_attempts_have_used_is_not_granted_again(world: World) -> None:
+    world.model.script = [Answer().text("x" * 12_000).error("overloaded_error"), page(), done()]
+    person = await world.user()
+    await person.checked(await person.start(max_cost_usd=0.1))
+    first, second = world.model.requests[:2]
+    assert second["max_tokens"] <= first["max_tokens"] - 4_000
+
+
+async def test_cut_attempts_that_use_up_the_limit_end_in_it(world: World) -> None:
+    world.model.script = [
+        Answer().text("x" * 12_000).error("overloaded_error"),
+        Answer().text("x" * 12_000).error("overloaded_error"),
+    ]
+    person = await world.user()
+    events = await person.checked(await person.start(max_cost_usd=0.05))
+    assert events[-1].failed.failure.reason == "COST_LIMIT"
+    assert len(world.model.requests) <= 2
