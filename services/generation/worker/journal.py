@@ -97,6 +97,9 @@ class Journal:
         last: Terminal | None,
     ) -> None:
         async with self._lock:
+            if self._failed:
+                # What it would have written stands before this.
+                raise self._failed
             gathered, self._gathered = self._gathered, []
             entries = [event_entry(*event) for event in (*gathered, *events)]
             async with self._database.begin() as connection:
