@@ -154,7 +154,9 @@ class Sandboxes(Protocol):
     ) -> Written:
         """Gives a file another path, where there must be no file."""
 
-    async def run(self, project_id: str, command: str, seconds: int, most_bytes: int) -> Ran:
+    async def run(
+        self, project_id: str, origin: Origin, command: str, seconds: int, most_bytes: int
+    ) -> Ran:
         """Runs a command in the project's folder. When it has ended, what it did to files is in the store.
 
         Cancelled, it ends the command. Raises ``NotFound`` (SANDBOX_NOT_FOUND) where there is no sandbox.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 
-from kit.errors import Unavailable
+from kit.errors import Conflict, Unavailable
 from kit.status import peer_errors
 from protos.files.v1 import files_pb2
 from protos.sandbox.v1 import sandbox_pb2 as pb
@@ -27,7 +28,7 @@ class SandboxPeer:
     async def ensure(self, project_id: str, generation_id: str) -> Sandbox:
         """See ``Sandboxes``."""
         request = pb.EnsureSandboxRequest(project_id=project_id, generation_id=generation_id)
-        with peer_errors():
+        with _errors():
             answer = await self._stub.EnsureSandbox(request)
         return _sandbox(answer.sandbox)
 
@@ -67,15 +68,20 @@ class SandboxPeer:
         steps = [files_pb2.FileOperation(put=put), files_pb2.FileOperation(rename=moved)]
         return _written(await self._apply(project_id, origin, steps), to_path)
 
-    async def run(self, project_id: str, command: str, seconds: int, most_bytes: int) -> Ran:
+    async def run(
+        self, project_id: str, origin: Origin, command: str, seconds: int, most_bytes: int
+    ) -> Ran:
         """See ``Sandboxes``."""
         request = pb.RunCommandRequest(
-            project_id=project_id, command=command, timeout_seconds=seconds
+            project_id=project_id,
+            command=command,
+            timeout_seconds=seconds,
+            origin=files_pb2.WriteOrigin(generation_id=origin.generation_id, epoch=origin.epoch),
         )
         call = self._stub.RunCommand(request)
         output = OutputEnd(most_bytes)
         try:
-            with peer_errors():
+            with _errors():
                 async for event in call:
                     output.add(event.stdout.text or event.stderr.text)
                     if event.HasField("exited"):
@@ -97,20 +103,32 @@ class SandboxPeer:
             content=content,
             discard=discard,
         )
-        with peer_errors():
+        with _errors():
             await self._stub.WriteDraft(request)
 
     async def discard(self, project_id: str, generation_id: str) -> None:
         """See ``Sandboxes``."""
         request = pb.DiscardSandboxRequest(project_id=project_id, generation_id=generation_id)
-        with peer_errors():
+        with _errors():
             await self._stub.DiscardSandbox(request)
 
     async def _apply(
         self, project_id: str, origin: Origin, steps: list[files_pb2.FileOperation]
     ) -> pb.WriteFilesResponse:
-        with peer_errors():
+        with _errors():
             return await self._stub.WriteFiles(_messages(project_id, origin, steps))
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """A sandbox that is closed while it is made is made again by the next call."""
+    try:
+        with peer_errors():
+            yield
+    except Conflict as exc:
+        if exc.reason != "SANDBOX_CLOSED":
+            raise
+        raise Unavailable(exc.message, reason=exc.reason) from exc
 
 
 class OutputEnd:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import posixpath
 
-from kit.errors import Invalid
+from kit.context import current_principal
+from kit.errors import Invalid, PermissionDenied
 from protos.sandbox.v1 import sandbox_pb2
 from services.sandbox.commands import Channel, Command, Event, Exited, Output, Port, Started
+from services.sandbox.convert import origin
 from services.sandbox.model import PREVIEW_PORT, SITE
 
 
 def command(request: sandbox_pb2.RunCommandRequest, default_seconds: int) -> Command:
-    """What a caller wants to be run. Raises ``Invalid`` for a folder with ``..``."""
+    """What a caller wants to be run. Raises ``Invalid`` for a folder with ``..``, ``PermissionDenied``."""
+    principal = current_principal()
+    if request.HasField("origin") and not (principal and principal.service):
+        raise PermissionDenied("origin: only services may give it", reason="SERVICE_NEEDED")
     if ".." in request.cwd.split("/"):
         raise Invalid.field("cwd", "must not hold '..'")
     return Command(
@@ -19,6 +24,7 @@ def command(request: sandbox_pb2.RunCommandRequest, default_seconds: int) -> Com
         cwd=posixpath.join(SITE, request.cwd).rstrip("/") or "/",
         timeout_seconds=request.timeout_seconds or default_seconds,
         env=dict(request.env),
+        origin=origin(request.origin),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from services.sandbox.model import Origin
+
 MARK = "SANDWRIGHT_COMMAND"
 """The variable by which everything that a command has started is known inside the sandbox."""
 
@@ -26,6 +28,8 @@ class Command:
     """An absolute path."""
     timeout_seconds: int
     env: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = field(default_factory=Origin)
+    """The generation that it is run for, if any."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -851,6 +851,7 @@ class RunCommandRequest(message.Message):
     CWD_FIELD_NUMBER: builtins.int
     ENV_FIELD_NUMBER: builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
     project_id: builtins.str
     """Which project's."""
     command: builtins.str
@@ -863,6 +864,10 @@ class RunCommandRequest(message.Message):
     def env(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Variables beside the sandbox's own, at most 100 and 128 KiB together."""
 
+    @builtins.property
+    def origin(self) -> files_pb2.WriteOrigin:
+        """For which generation it is run, by a service: fenced like a write. A user may not give it (PERMISSION_DENIED)."""
+
     def __init__(
         self,
         *,
@@ -871,10 +876,11 @@ class RunCommandRequest(message.Message):
         cwd: builtins.str = ...,
         env: abc.Mapping[builtins.str, builtins.str] | None = ...,
         timeout_seconds: builtins.int = ...,
+        origin: files_pb2.WriteOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "cwd", b"cwd", "env", b"env", "project_id", b"project_id", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["command", b"command", "cwd", b"cwd", "env", b"env", "origin", b"origin", "project_id", b"project_id", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -262,7 +262,8 @@ class SandboxServiceServicer:
     def RunCommand(self, request, context):
         """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
         it makes, changes or removes in the project's folder reach the store.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back,
+        ABORTED (STALE_EPOCH) where another worker has taken over the generation that it is run for, before it began or since.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -97,7 +97,8 @@ class SandboxServiceStub:
     RunCommand: grpc.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]
     """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
     it makes, changes or removes in the project's folder reach the store.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back,
+    ABORTED (STALE_EPOCH) where another worker has taken over the generation that it is run for, before it began or since.
     """
     ListSandboxPorts: grpc.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxPortsRequest, sandbox_pb2.ListSandboxPortsResponse]
     """The ports that something listens on, with the address under which each is seen from outside.
@@ -190,7 +191,8 @@ class SandboxServiceAsyncStub(SandboxServiceStub):
     RunCommand: aio.UnaryStreamMultiCallable[sandbox_pb2.RunCommandRequest, sandbox_pb2.CommandEvent]  # type: ignore[assignment]
     """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
     it makes, changes or removes in the project's folder reach the store.
-    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+    Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back,
+    ABORTED (STALE_EPOCH) where another worker has taken over the generation that it is run for, before it began or since.
     """
     ListSandboxPorts: aio.UnaryUnaryMultiCallable[sandbox_pb2.ListSandboxPortsRequest, sandbox_pb2.ListSandboxPortsResponse]  # type: ignore[assignment]
     """The ports that something listens on, with the address under which each is seen from outside.
@@ -364,7 +366,8 @@ class SandboxServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[abc.Iterator[sandbox_pb2.CommandEvent], abc.AsyncIterator[sandbox_pb2.CommandEvent]]:
         """Runs a shell command in the sandbox and streams what it writes. Ending the call ends the command with all that it started. Files that
         it makes, changes or removes in the project's folder reach the store.
-        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back.
+        Errors: NOT_FOUND (SANDBOX_NOT_FOUND, FILE_NOT_FOUND for the folder), RESOURCE_EXHAUSTED (COMMANDS) with the limit and when to come back,
+        ABORTED (STALE_EPOCH) where another worker has taken over the generation that it is run for, before it began or since.
         """
 
     @abc_1.abstractmethod

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kit.errors import NotFound, Unavailable
-from services.generation.model import CommandRun, Event, FileDeleted, FileWritten, Job
-from services.generation.peers import FileInfo, Projects, Ran, Sandboxes
+from services.generation.model import (
+    CommandRun,
+    Event,
+    FileDeleted,
+    FileWritten,
+    Job,
+    Sandbox,
+)
+from services.generation.peers import FileInfo, Origin, Projects, Ran, Sandboxes
 from services.generation.worker.done import Done
 from services.generation.worker.journal import Journal
 from services.generation.worker.knowledge import Knowledge
@@ -40,13 +47,13 @@ class CommandTool:
         self._seconds = seconds
         self._patience = patience
 
-    async def run(self, command: str) -> Done:
+    async def run(self, command: str, origin: Origin) -> Done:
         """Runs it once. What it changed is known to be there, but not yet seen."""
         before = await self._manifest()
-        # The sandbox does not know of leases: who has lost its own must not get there.
+        # Who has lost the lease must not get there, also where its successor has not been there yet.
         await self._journal.write()
         try:
-            ran = await self._ran(command)
+            ran, sandbox = await self._ran(command, origin)
         except PASSING:
             return Done(
                 "The sandbox did not answer. It is not known whether the command ran.",
@@ -56,25 +63,27 @@ class CommandTool:
         changes = _changes(before, after)
         self._knowledge.changed(before, after)
         event = CommandRun(command, ran.exit_code, _end(ran.output, _TOLD_OUTPUT))
-        return Done(self._told(ran, changes), False, (event, *changes))
+        return Done(self._told(ran, changes), False, (event, *changes), sandbox)
 
-    async def _ran(self, command: str) -> Ran:
+    async def _ran(self, command: str, origin: Origin) -> tuple[Ran, Sandbox | None]:
+        """Also the sandbox, where it was made for this."""
         job = self._job
         try:
-            return await self._once(command)
+            return await self._once(command, origin), None
         except NotFound as exc:
             if exc.reason != "SANDBOX_NOT_FOUND":
                 raise
-        await patiently(
+        sandbox = await patiently(
             lambda: self._sandboxes.ensure(job.project_id, job.generation_id), self._patience
         )
         try:
-            return await self._once(command)
+            return await self._once(command, origin), sandbox
         except NotFound as exc:
             raise Unavailable("the sandbox is gone again") from exc
 
-    async def _once(self, command: str) -> Ran:
-        return await self._sandboxes.run(self._job.project_id, command, self._seconds, _MOST_OUTPUT)
+    async def _once(self, command: str, origin: Origin) -> Ran:
+        project_id = self._job.project_id
+        return await self._sandboxes.run(project_id, origin, command, self._seconds, _MOST_OUTPUT)
 
     async def _manifest(self) -> Sequence[FileInfo]:
         return await patiently(

@@ -61,7 +61,7 @@ class Hands:
             case RenameFile():
                 return await self._files.rename(call, origin)
             case RunCommand(command):
-                return await self._command.run(command)
+                return await self._command.run(command, origin)
             case UseAttachment(path, name):
                 return await self._attachment(path, name, origin)
             case Noted(answer):

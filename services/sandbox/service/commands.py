@@ -11,16 +11,18 @@ from typing import Protocol
 import structlog
 
 from kit.db import Database
-from kit.errors import Invalid, NotFound, QuotaExceeded, ServiceError, Unavailable
+from kit.errors import Conflict, Invalid, NotFound, QuotaExceeded, ServiceError, Unavailable
 from kit.ids import new_id
 from services.sandbox.command_repository import CommandRepository
 from services.sandbox.commands import Command, Event, Exited
 from services.sandbox.model import Sandbox, Status
 from services.sandbox.repository import Repository
+from services.sandbox.service.fencing import fence
 from services.sandbox.service.lifecycle import Lifecycle
 from services.sandbox.service.outbox import Outbox
 from services.sandbox.service.running import Run, end_all
 from services.sandbox.vendor import PathMissing, SandboxLost
+from services.sandbox.writing_repository import WritingRepository
 
 _log = structlog.get_logger(__name__)
 _ALIVE_SECONDS = 30.0
@@ -165,10 +167,11 @@ class Commands:
             repository = CommandRepository(connection)
             await repository.lock_owner(sandbox.owner_id)
             await self._check_limits(repository, sandbox)
+            await fence(WritingRepository(connection), sandbox.project_id, run.command.origin)
             await repository.insert(
                 run.command_id, sandbox.sandbox_id, sandbox.owner_id, _ALIVE_SECONDS
             )
-        renewing = asyncio.create_task(self._renew(run))
+        renewing = asyncio.create_task(self._renew(sandbox.project_id, run))
         try:
             yield
         finally:
@@ -195,7 +198,7 @@ class Commands:
                 max(left, 0.001),
             )
 
-    async def _renew(self, run: Run) -> None:
+    async def _renew(self, project_id: str, run: Run) -> None:
         await run.started(None)
         while True:
             try:
@@ -203,6 +206,11 @@ class Commands:
                     await CommandRepository(connection).renew(
                         run.command_id, run.pid, _ALIVE_SECONDS
                     )
+                    await fence(WritingRepository(connection), project_id, run.command.origin)
+            except Conflict as exc:
+                # Its worker does not know yet that it has lost the lease, or is no more.
+                run.stop(exc)
+                return
             except Exception as exc:  # noqa: BLE001 - tried again soon
                 _log.warning("not renewed", command=run.command_id, error=type(exc).__name__)
             await asyncio.sleep(_RENEW_SECONDS)
