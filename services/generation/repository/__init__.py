@@ -4,7 +4,7 @@ from services.generation.repository.attachments import Attachments
 from services.generation.repository.budgets import Budgets, Period, Spent
 from services.generation.repository.events import Events, LoggedEvent
 from services.generation.repository.jobs import Jobs, NewJob
-from services.generation.repository.known import KnownFiles
+from services.generation.repository.known import KnownFiles, own_of_all
 from services.generation.repository.ledger import Ledger, TurnKey
 from services.generation.repository.positions import Positions
 from services.generation.repository.queue import Queue
@@ -25,4 +25,5 @@ __all__ = [
     "Spent",
     "Transcript",
     "TurnKey",
+    "own_of_all",
 ]

@@ -30,14 +30,7 @@ class KnownFiles:
 
     async def own(self) -> dict[str, set[str]]:
         """The hashes that it wrote, or was about to write, by path."""
-        table = own_files
-        rows = await self._connection.execute(
-            sa.select(table.c.path, table.c.sha256).filter_by(**self._of)
-        )
-        found: dict[str, set[str]] = {}
-        for path, sha256 in rows:
-            found.setdefault(path, set()).add(sha256)
-        return found
+        return await _own(self._connection, **self._of)
 
     async def put_seen(self, seen: Mapping[str, Seen], gone: Collection[str]) -> None:
         """Notes what is seen now, and forgets the paths that are gone."""
@@ -61,3 +54,17 @@ class KnownFiles:
         """Notes what is about to be written."""
         row = {**self._of, "path": path, "sha256": sha256}
         await self._connection.execute(insert(own_files).values(row).on_conflict_do_nothing())
+
+
+async def own_of_all(connection: AsyncConnection, generation_id: str) -> dict[str, set[str]]:
+    """The hashes that any of a generation's agents wrote, or was about to write, by path."""
+    return await _own(connection, generation_id=generation_id)
+
+
+async def _own(connection: AsyncConnection, **of: str) -> dict[str, set[str]]:
+    table = own_files
+    rows = await connection.execute(sa.select(table.c.path, table.c.sha256).filter_by(**of))
+    found: dict[str, set[str]] = {}
+    for path, sha256 in rows:
+        found.setdefault(path, set()).add(sha256)
+    return found

@@ -15,7 +15,6 @@ from services.generation.convert import check_of, files_told
 from services.generation.model import (
     Cancelled,
     Check,
-    Event,
     Failed,
     Failure,
     FileDeleted,
@@ -26,8 +25,8 @@ from services.generation.model import (
     Usage,
 )
 from services.generation.peers import Origin, Receipt, Version
-from services.generation.repository import Events, Jobs
-from services.generation.worker.journal import Journal, LeaseLost
+from services.generation.repository import Events, Jobs, own_of_all
+from services.generation.worker.journal import STALE_EPOCH, Journal, LeaseLost
 from services.generation.worker.patience import PASSING, patiently
 from services.generation.worker.surroundings import Surroundings
 
@@ -58,11 +57,11 @@ class Endings:
         if version is None:
             await self.fail(NO_FILES, usage)
             return
-        async with self._around.database.begin() as connection:
-            told = files_told(await Events(connection).of_files(self._job.generation_id))
+        untold = await self._untold(version.number)
+        told, _ = await self._told_and_own()
+        told |= {event.path: getattr(event, "sha256", "") for event in untold}
         count = sum(1 for sha256 in told.values() if sha256)
         last = Succeeded(version.number, usage, sandbox, count)
-        untold = await self._untold(version.number)
         await self._journal.end(*untold, last=last, version=version.number)
 
     async def cancel(self, usage: Usage) -> None:
@@ -112,13 +111,15 @@ class Endings:
             # The project was deleted meanwhile.
             return None
         except Conflict as exc:
+            if exc.reason != STALE_EPOCH:
+                raise
             raise LeaseLost from exc
 
     async def _check(self) -> Check | None:
         async with self._around.database.begin() as connection:
             return check_of(await Jobs(connection).check_result(self._job.generation_id))
 
-    async def _untold(self, version: int) -> list[Event]:
+    async def _untold(self, version: int) -> list[FileDeleted | FileWritten]:
         """What the log does not say rightly of the version's files.
 
         A worker can be lost between a file that arrived and the event about it. The version was made under our epoch,
@@ -132,14 +133,23 @@ class Endings:
         except ServiceError as exc:
             _log.error("files not compared with the log", reason=exc.reason)
             return []
-        async with self._around.database.begin() as connection:
-            told = files_told(await Events(connection).of_files(self._job.generation_id))
-        files = {file.path: file for file in found}
+        told, own = await self._told_and_own()
+        files = {file.path for file in found}
         gone = [FileDeleted(path) for path, sha in told.items() if sha and path not in files]
         changed = [
-            files[path] for path in told if path in files and files[path].sha256 != told[path]
+            FileWritten(file.path, file.size_bytes, file.sha256)
+            for file in found
+            if told.get(file.path) != file.sha256
+            and (file.path in told or file.sha256 in own.get(file.path, ()))
         ]
-        return [*gone, *(FileWritten(file.path, file.size_bytes, file.sha256) for file in changed)]
+        return [*gone, *changed]
+
+    async def _told_and_own(self) -> tuple[dict[str, str], dict[str, set[str]]]:
+        """What the log says of files, and what any agent wrote or was about to write."""
+        generation_id = self._job.generation_id
+        async with self._around.database.begin() as connection:
+            told = files_told(await Events(connection).of_files(generation_id))
+            return told, await own_of_all(connection, generation_id)
 
     async def _discard(self) -> None:
         job, sandboxes = self._job, self._around.sandboxes

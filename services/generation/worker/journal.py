@@ -14,6 +14,8 @@ from services.generation.model import Event, FileDelta, Job, Terminal, TextDelta
 from services.generation.repository import Events
 
 _MOST_CHARACTERS = 16_384
+STALE_EPOCH = "STALE_EPOCH"
+"""How the other services say that the lease is somebody else's."""
 Step = Callable[[AsyncConnection], Awaitable[None]]
 """Something to be written in the same transaction."""
 

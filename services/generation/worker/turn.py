@@ -130,14 +130,17 @@ class Attempt:
     async def _close(self, block: Block, input_json: str | None) -> None:
         self._writes.check()
         if block.get("type") == "tool_use":
-            if canvas := self._canvases.pop(str(block["id"]), None):
-                await self._writes.painting.finish(canvas)
             given, valid = parsed_input(input_json or "")
             block["input"] = given
             tool = str(block["name"])
             call = self._reading(tool, given, valid)
-            task = self._writes.submit(self._key, str(block["id"]), tool, call)
-            self._turn.results.append(task)
+            call_id, results = str(block["id"]), self._turn.results
+            canvas = self._canvases.pop(call_id, None)
+            results.append(
+                self._writes.submit(
+                    self._key, call_id, tool, call, index=len(results), canvas=canvas
+                )
+            )
         # The API refuses an empty text when it is given back.
         if block.get("type") != "text" or block.get("text"):
             self._turn.content.append(block)

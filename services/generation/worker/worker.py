@@ -85,6 +85,8 @@ class Worker:
                 await self._journal.close()
 
     async def _end(self, outcome: Outcome | Failure) -> None:
+        # Whoever is told that it is over finds no draft any more.
+        await self._writes.painting.end()
         usage = self._account.total
         endings = Endings(self._around, self._job, self._journal)
         match outcome:

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.errors import Conflict, FailedPrecondition, Invalid, NotFound, QuotaExceeded
-from services.generation.agent.tools import Call, RunCommand, WriteFile, paths_of, tool_result
+from services.generation.agent.canvas import Canvas
+from services.generation.agent.tools import Call, RunCommand, paths_of, tool_result
 from services.generation.language_model import Block
 from services.generation.model import Job
 from services.generation.peers import Origin
 from services.generation.repository import Transcript, TurnKey
 from services.generation.worker.done import Done, refused
 from services.generation.worker.hands import Hands
-from services.generation.worker.journal import Journal, LeaseLost
+from services.generation.worker.journal import STALE_EPOCH, Journal, LeaseLost
 from services.generation.worker.knowledge import Knowledge
 from services.generation.worker.painting import Painting
 from services.generation.worker.surroundings import Surroundings
 
 _AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A call as it was submitted."""
+
+    agent: str
+    operation: str
+    call_id: str
+    tool: str
+    call: Call
+    canvas: Canvas | None
 
 
 class Writes:
@@ -44,11 +57,25 @@ class Writes:
         self.sandbox = job.sandbox
         """The sandbox that took the last file: one that was lost is replaced on the way."""
 
-    def submit(self, key: TurnKey, call_id: str, tool: str, call: Call) -> asyncio.Task[Block]:
-        """Begins with a call; the task's result goes back to the model."""
+    def submit(
+        self,
+        key: TurnKey,
+        call_id: str,
+        tool: str,
+        call: Call,
+        *,
+        index: int = 0,
+        canvas: Canvas | None = None,
+    ) -> asyncio.Task[Block]:
+        """Begins with a call, the turn's ``index``-th; the task's result goes back to the model.
+
+        ``canvas`` is what was shown of it while it was written.
+        """
         paths = paths_of(call)
         before = self._before(paths)
-        task = asyncio.create_task(self._run(key, call_id, tool, call, before))
+        operation = _operation(self._job, key, index, call_id)
+        given = _Given(key.agent, operation, call_id, tool, call, canvas)
+        task = asyncio.create_task(self._run(given, before))
         if paths is None:
             self._barrier, self._last = task, {}
         else:
@@ -103,20 +130,19 @@ class Writes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(
-        self, key: TurnKey, call_id: str, tool: str, call: Call, before: set[asyncio.Task[Block]]
-    ) -> Block:
+    async def _run(self, given: _Given, before: set[asyncio.Task[Block]]) -> Block:
+        if given.canvas:
+            await self.painting.finish(given.canvas)
         if before:
             await asyncio.wait(before)
-        operation = _operation(self._job, key, call_id)
         async with self._room:
-            origin = Origin(self._job.generation_id, key.epoch, operation)
-            done = await self._done(self._hands_of(key.agent), call, origin)
+            origin = Origin(self._job.generation_id, self._job.epoch, given.operation)
+            done = await self._done(self._hands_of(given.agent), given.call, origin)
             done = replace(done, text=_storable(done.text))
-        if done.is_error and isinstance(call, WriteFile):
-            await self.painting.discard(call.path)
-        await self._tell(operation, key.agent, call_id, tool, call, done)
-        return tool_result(call_id, done.text, is_error=done.is_error)
+        if given.canvas and done.is_error:
+            await self.painting.discard(given.canvas.path)
+        await self._tell(given, done)
+        return tool_result(given.call_id, done.text, is_error=done.is_error)
 
     async def _done(self, hands: Hands, call: Call, origin: Origin) -> Done:
         try:
@@ -129,6 +155,8 @@ class Writes:
                 raise
             return refused(f"{exc.message}.")
         except Conflict as exc:
+            if exc.reason != STALE_EPOCH:
+                raise
             raise LeaseLost from exc
 
     def _hands_of(self, agent: str) -> Hands:
@@ -136,17 +164,15 @@ class Writes:
             self._hands[agent] = Hands(self._around, self._job, self._journal, agent)
         return self._hands[agent]
 
-    async def _tell(
-        self, operation: str, agent: str, call_id: str, tool: str, call: Call, done: Done
-    ) -> None:
-        path = next(iter(paths_of(call) or ()), "")
+    async def _tell(self, given: _Given, done: Done) -> None:
+        path = next(iter(paths_of(given.call) or ()), "")
 
         async def result(connection: AsyncConnection) -> None:
-            transcript = Transcript(connection, self._job.generation_id, agent)
+            transcript = Transcript(connection, self._job.generation_id, given.agent)
             await transcript.add_result(
-                operation,
-                _storable(call_id),
-                _storable(tool),
+                given.operation,
+                _storable(given.call_id),
+                _storable(given.tool),
                 path,
                 done.text,
                 is_error=done.is_error,
@@ -160,7 +186,7 @@ class Writes:
                 "sandbox_url": done.sandbox.sandbox_url,
                 "preview_url": done.sandbox.preview_url,
             }
-        await self._journal.write(*done.events, also=result, agent=agent, **values)
+        await self._journal.write(*done.events, also=result, agent=given.agent, **values)
 
 
 def _storable(text: str) -> str:
@@ -168,7 +194,8 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "\ufffd")
 
 
-def _operation(job: Job, key: TurnKey, call_id: str) -> str:
+def _operation(job: Job, key: TurnKey, index: int, call_id: str) -> str:
     """Names a write for repeating it. Not the call's id alone: not every endpoint gives each call an id of its own."""
-    name = f"{job.generation_id}/{key.agent}/{key.epoch}/{key.turn}/{key.attempt}/{call_id}"
+    turn = f"{key.agent}/{key.epoch}/{key.turn}/{key.attempt}"
+    name = f"{job.generation_id}/{turn}/{index}/{call_id}"
     return hashlib.sha256(name.encode()).hexdigest()

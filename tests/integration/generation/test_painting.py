@@ -70,3 +70,20 @@ async def test_nothing_painted_is_nothing_discarded(world: World) -> None:
     person = await world.user()
     assert kinds(await person.checked(await person.start()))[-1] == "failed"
     assert world.sandboxes.drafts == []
+
+
+async def test_a_file_that_is_refused_leaves_no_draft(world: World) -> None:
+    late = asyncio.Event()
+    refusing = Answer().call("write_file", '{"path": "index.html", "content": "<p>a</p>", "x": ')
+    world.model.script = [
+        refusing.write("b.html", "b").stop("tool_use"),
+        Answer().text("Well.").wait(late).stop("end_turn"),
+    ]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: ("index.html", None) in world.sandboxes.drafts)
+    late.set()
+    events = await person.checked(generation_id)
+    assert kinds(events)[-1] == "succeeded"
+    # Who is told of the end finds no draft any more.
+    assert world.sandboxes.drafts[-1] == ("", None)

@@ -106,6 +106,28 @@ async def test_a_file_that_arrived_untold_is_told_by_who_goes_on(world: World) -
     assert events[-2].file_written.size_bytes == len(b"newer")
 
 
+async def test_a_file_that_was_never_told_is_told_by_who_goes_on(world: World) -> None:
+    world.model.script = [
+        Answer().write("a.html", "1").write("b.html", "2").wait(asyncio.Event()),
+        done(),
+    ]
+    person = await world.user()
+    generation_id = await person.start()
+    await eventually(lambda: _written(world, 2))
+    await world.replicas.pop(0).kill()
+    # As where its worker was lost between the second file and its event.
+    await world.rows(
+        "DELETE FROM generation_events WHERE kind = 'file_written' AND sequence = "
+        "(SELECT max(sequence) FROM generation_events)"
+    )
+    await world.rows("UPDATE generations SET last_sequence = last_sequence - 1")
+    other = await world.replica()
+    events = await person.checked(generation_id, other)
+    told = [event.file_written.path for event in events if event.HasField("file_written")]
+    assert sorted(told) == ["a.html", "b.html"]
+    assert events[-1].succeeded.files_written == 2
+
+
 async def _written(world: World, count: int) -> bool:
     rows = await world.rows("SELECT 1 FROM generation_events WHERE kind = 'file_written'")
     return len(rows) == count
