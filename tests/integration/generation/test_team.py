@@ -13,7 +13,7 @@ from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
 from tests.fixtures.generation import World
 from tests.fixtures.history import kinds
-from tests.fixtures.scripted_model import Answer, done, refused
+from tests.fixtures.scripted_model import Answer, done
 from tests.fixtures.team import ScriptedTeam, plan, reported, site_page
 
 TEAM = pb.GENERATION_MODE_TEAM
@@ -220,12 +220,16 @@ async def test_a_page_that_nobody_writes_fails_the_generation(
 
 
 async def test_a_model_that_is_gone_ends_all_agents(world: World, team: ScriptedTeam) -> None:
-    never = asyncio.Event()
+    never, gone = asyncio.Event(), asyncio.Event()
     team.scripts["index.html"] = [lambda: Answer().text("I begin.").wait(never)]
     team.scripts["contact.html"] = [lambda: Answer().text("I begin.").wait(never)]
-    team.scripts["about.html"] = [lambda: refused(400)]
+    team.scripts["about.html"] = [
+        lambda: Answer().text("I begin.").wait(gone).error("invalid_request_error")
+    ]
     person = await world.user()
     generation_id = await person.start(mode=TEAM)
+    await eventually(lambda: team.asked["index.html"] and team.asked["contact.html"])
+    gone.set()
     events = await person.checked(generation_id)
     assert kinds(events)[-1] == "failed"
     assert "reviewer" not in team.asked
