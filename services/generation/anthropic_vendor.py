@@ -50,6 +50,17 @@ _OVERLOADED = frozenset(
         "modelTimeoutException",
     }
 )
+# What a stream may hold once its message has started, and the start itself.
+_FROM_THE_START = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    }
+)
 _FINAL = {
     400: ("MODEL_REJECTED", "The model did not accept the request."),
     401: ("MODEL_CREDENTIALS", "The platform's key for the model is not valid."),
@@ -186,6 +197,8 @@ class _Reading:
 
     def next(self, event: RawMessageStreamEvent) -> list[ModelEvent]:
         """Our events for one of theirs. A kind that we don't know says nothing to us."""
+        if event.type in _FROM_THE_START and self.begun == (event.type == "message_start"):
+            raise ValueError(f"{event.type}: a message starts once, before all else of it")
         match event.type:
             case "message_start":
                 self.begun = True

@@ -236,3 +236,29 @@ async def test_the_vendor_s_own_client_goes_to_any_compatible_address() -> None:
     assert str(client.base_url).startswith("http://127.0.0.1:9/x")
     assert client.max_retries == 0
     await client.close()
+
+
+BEFORE: dict[str, list[dict[str, Any]]] = {
+    "an end": EVENTS[-1:],
+    "a block": EVENTS[1:],
+    "its usage": EVENTS[4:],
+    "nothing, but starts again": [EVENTS[0], *EVENTS],
+}
+
+
+@pytest.mark.parametrize("events", BEFORE.values(), ids=BEFORE.keys())
+async def test_a_message_that_does_not_start_once_before_all_else_is_no_answer(
+    events: list[dict[str, Any]],
+) -> None:
+    lines = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in events)
+
+    def answers(path: str, body: bytes) -> tuple[str, bytes]:
+        return "text/event-stream", lines.encode()
+
+    async with serving(answers, []) as url:
+        model = AnthropicModel(open_client(settings(anthropic_base_url=url)))
+        with pytest.raises(ModelError) as caught:
+            await said(model)
+        await model.close()
+    assert caught.value.reason == "MODEL_PROTOCOL"
+    assert caught.value.begun == (events[0] is EVENTS[0])
