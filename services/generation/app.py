@@ -26,7 +26,7 @@ from services.generation.anthropic_vendor import AnthropicModel
 from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
-from services.generation.prices import price_book
+from services.generation.prices import price_book, unlisted_price
 from services.generation.projects_peer import ProjectsPeer
 from services.generation.repository.wakeups import CHANNEL
 from services.generation.rpc import GenerationServicer
@@ -86,7 +86,7 @@ def build(
         model=model or _model(settings, app),
         projects=projects or ProjectsPeer(projects_channel),
         sandboxes=sandboxes or SandboxPeer(sandbox_channel),
-        prices=price_book(),
+        prices=price_book(unlisted_price(settings.unpriced_models)),
         checker=Checker(settings.check_seconds),
         settings=settings,
     )

@@ -55,8 +55,12 @@ class ModelPrice:
 class PriceList:
     """Prices by model, as they are from one day on."""
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        """``data`` as a ``[[list]]`` of ``prices.toml`` has it, its fractions parsed as ``Decimal``."""
+    def __init__(self, data: Mapping[str, Any], otherwise: Price | None = None) -> None:
+        """``data`` as a ``[[list]]`` of ``prices.toml`` has it, its fractions parsed as ``Decimal``.
+
+        ``otherwise``: what a model costs that is not in it.
+        """
+        self._otherwise = otherwise
         self.begins: date = data["from"]
         self._prices = {str(model["name"]): _price(model) for model in data["model"]}
         self._cache: dict[str, Decimal] = dict(data["cache"])
@@ -95,8 +99,8 @@ class PriceList:
         )
 
     def cost(self, model: str, tokens: Tokens) -> Decimal | None:
-        """US dollars for one turn; ``None`` where the price is not known."""
-        price = self.price(model)
+        """US dollars for one turn; ``None`` where nothing says what it costs."""
+        price = self.price(model) or self._otherwise
         if price is None:
             return None
         read = (
@@ -109,6 +113,11 @@ class PriceList:
         if tokens.prompt > price.long_prompt_tokens:
             total *= price.long_prompt_factor
         return total * self._places.get(tokens.geography, Decimal(1))
+
+    def guessed(self, model: str) -> bool:
+        """Whether what it costs is a rate for models that are not in the list: an estimate, unless they are free."""
+        rate = None if self.price(model) else self._otherwise
+        return bool(rate and (rate.input or rate.output))
 
     def affordable(self, model: str, dollars: Decimal, prompt: Tokens) -> int | None:
         """Tokens that a turn may write for so much money after reading its prompt; ``None``: any number."""
@@ -141,13 +150,21 @@ def _price(model: Mapping[str, Decimal | int | str]) -> Price:
     )
 
 
-def read_prices(text: str) -> PriceBook:
-    """The lists in a text like that of ``prices.toml``."""
+def unlisted_price(rule: str) -> Price | None:
+    """What a model costs that no list has, by GENERATION_UNPRICED_MODELS; ``None`` where it is to be refused."""
+    if rule == "refuse":
+        return None
+    read, _, written = ("0/0" if rule == "free" else rule).partition("/")
+    return Price(Decimal(read), Decimal(written), _NEVER, Decimal(1))
+
+
+def read_prices(text: str, otherwise: Price | None = None) -> PriceBook:
+    """The lists in a text like that of ``prices.toml``; ``otherwise`` is what models cost that are not in them."""
     data = tomllib.loads(text, parse_float=Decimal)
-    return PriceBook([PriceList(one) for one in data["list"]])
+    return PriceBook([PriceList(one, otherwise) for one in data["list"]])
 
 
-@lru_cache(maxsize=1)
-def price_book() -> PriceBook:
-    """The lists that ship with the service."""
-    return read_prices(_FILE.read_text())
+@lru_cache(maxsize=8)
+def price_book(otherwise: Price | None = None) -> PriceBook:
+    """The lists that ship with the service; ``otherwise`` is what models cost that are not in them."""
+    return read_prices(_FILE.read_text(), otherwise)

@@ -66,6 +66,10 @@ class GenerationSettings(ServerSettings):
     """Cost of one user's generations in a month of UTC, in US dollars; 0: any amount."""
     least_cost_usd: Decimal = Field(Decimal("0.05"), gt=0)
     """With less than this left of a user's day or month no generation is begun, unless it asks for less."""
+    unpriced_models: str = Field("refuse", pattern=r"^(refuse|free|\d+(\.\d+)?/\d+(\.\d+)?)$")
+    """What becomes of a prompt for a model whose price is not in ``services/generation/prices.toml``: ``refuse``, since
+    no limit would hold; ``free``, for models of one's own; or a rate in US dollars for a million tokens read and
+    written, such as ``3/15``, by which limits hold and costs are marked as estimated."""
     usage_interval_seconds: float = Field(2, gt=0)
     """How often the running cost of a turn under way is told, as an estimate."""
     models_seconds: float = Field(600, gt=0)

@@ -583,7 +583,9 @@ class Model(message.Message):
     """Whether it answers where neither the prompt nor the project names one."""
     @builtins.property
     def price(self) -> ModelPrice:
-        """What it costs; unset where its price is not known: then the cost of its work can't be told, and no cost limit holds."""
+        """What it costs; unset where its price is not known: then it is refused, free, or counted at a rate of the platform's
+        and marked as estimated, as the platform's settings say.
+        """
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class GenerationServiceStub:
     StartGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
     Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+    INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
     INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]
@@ -63,6 +64,7 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     StartGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]  # type: ignore[assignment]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
     Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+    INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
     INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]  # type: ignore[assignment]
@@ -93,6 +95,7 @@ class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
     ) -> typing.Union[generation_pb2.StartGenerationResponse, abc.Awaitable[generation_pb2.StartGenerationResponse]]:
         """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
         Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
+        INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
         INVALID_ARGUMENT for an attachment that can't be read.
         """
 

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from kit.errors import Invalid, Unavailable
+from kit.errors import Invalid, Unavailable, Violation
 from services.generation.language_model import ModelError, ModelInfo, ModelList
 from services.generation.model import Tokens
 from services.generation.prices import ModelPrice, PriceBook
@@ -67,8 +68,22 @@ class Models:
             offered += await self._alias(self._default)
         return sorted(offered, key=lambda model: not model.default)
 
-    async def check(self, name: str) -> None:
-        """Raises ``Invalid`` where the vendor says that it has no such model. Without its word every name passes."""
+    async def chosen(self, name: str) -> str:
+        """By which name it is asked for: an alias without a price by what it stands for, so that its cost is known.
+
+        Raises ``Invalid`` where the vendor says that it has no such model (without its word every name passes), and
+        with MODEL_UNPRICED where nothing says what it costs.
+        """
+        await self._check(name)
+        if self._counted(name):
+            return name
+        with suppress(Unavailable):
+            found = await self._look_up(name)
+            if found and self._counted(found.name):
+                return found.name
+        raise _unpriced(name)
+
+    async def _check(self, name: str) -> None:
         if name == self._default:
             return
         known = await self._list()
@@ -85,6 +100,10 @@ class Models:
         """Whether its work costs something, as far as that is known."""
         one = Tokens(read=1, written=1)
         return bool(self._prices.on(datetime.now(UTC).date()).cost(name, one))
+
+    def _counted(self, name: str) -> bool:
+        """Whether something says what it costs."""
+        return self._prices.on(datetime.now(UTC).date()).cost(name, Tokens()) is not None
 
     async def _alias(self, name: str) -> list[OfferedModel]:
         try:
@@ -122,6 +141,18 @@ class Models:
         if len(self._looked_up) > _MOST_NAMES:
             self._looked_up.popitem(last=False)
         return found
+
+
+def _unpriced(name: str) -> Invalid:
+    message = (
+        f"the price of {name!r} is not known, so no cost limit would hold; whoever runs the platform can add it to "
+        "services/generation/prices.toml, or set GENERATION_UNPRICED_MODELS to free or to a rate such as 3/15"
+    )
+    return Invalid(
+        f"model: {message}",
+        reason="MODEL_UNPRICED",
+        violations=(Violation("model", message),),
+    )
 
 
 def _silent() -> Unavailable:

@@ -85,7 +85,7 @@ class Start:
         project_model = await self._projects.check(request.project_id)
         model = request.model or project_model or self._models.default
         if not await self._known(request):
-            await self._models.check(model)
+            model = await self._models.chosen(model)
         async with self._database.begin() as connection:
             job = await self._accepted(connection, request, model)
         if job.sandbox.sandbox_id or job.status is not Status.QUEUED:

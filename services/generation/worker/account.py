@@ -173,7 +173,8 @@ class Account:
 
     def _priced(self, attempt: _Attempt) -> tuple[Decimal, bool]:
         cost = attempt.prices.cost(self._job.model, attempt.tokens)
-        return (Decimal(0), True) if cost is None else (cost, attempt.estimated)
+        guessed = cost is None or attempt.prices.guessed(self._job.model)
+        return cost or Decimal(0), attempt.estimated or guessed
 
     def _entry(self, attempt: _Attempt) -> Step:
         key, tokens = attempt.key, attempt.tokens

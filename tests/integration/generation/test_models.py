@@ -10,6 +10,7 @@ import pytest
 from protos.generation.v1 import generation_pb2 as pb
 from protos.projects.v1 import projects_pb2
 from tests.fixtures.generation import Person, World
+from tests.fixtures.scripted_model import Answer
 
 
 async def offered(person: Person) -> list[pb.Model]:
@@ -67,7 +68,7 @@ async def test_a_vendor_that_never_answered_is_unavailable_and_stops_no_generati
     code, text = await refusal(offered(person))
     assert code == grpc.StatusCode.UNAVAILABLE
     assert "secret" not in text
-    generation_id = await person.start(model="somebody-s-model")
+    generation_id = await person.start(model="claude-fable-5-1")
     events = await person.checked(generation_id)
     assert events[-1].WhichOneof("event") == "succeeded"
 
@@ -87,11 +88,53 @@ async def test_a_model_that_the_vendor_does_not_have_is_named_and_nothing_begins
     assert await world.rows("SELECT 1 FROM generations") == []
 
 
-async def test_an_alias_that_the_vendor_resolves_works(world: World) -> None:
+async def test_an_alias_is_asked_for_by_the_name_whose_price_is_known(world: World) -> None:
     person = await world.user()
     generation_id = await person.start(model="claude-sonnet-latest")
     await person.checked(generation_id)
-    assert {body["model"] for body in world.model.requests} == {"claude-sonnet-latest"}
+    assert {body["model"] for body in world.model.requests} == {"claude-sonnet-5-5"}
+    assert (await person.get(generation_id)).usage.cost_usd > 0
+
+
+async def test_a_model_whose_price_nobody_knows_is_refused_and_the_settings_are_named(
+    world: World,
+) -> None:
+    world.model.offered.append("brand-new-1")
+    code, text = await refusal((await world.user()).start(model="brand-new-1"))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert text.startswith("model: the price of 'brand-new-1' is not known")
+    assert "GENERATION_UNPRICED_MODELS" in text
+    assert await world.rows("SELECT 1 FROM generations") == []
+
+
+async def test_models_of_one_s_own_may_be_free(world: World) -> None:
+    world.model.offered.append("brand-new-1")
+    await world.replicas.pop(0).stop()
+    await world.replica(unpriced_models="free", max_cost_usd_per_day="0.000001")
+    person = await world.user()
+    generation_id = await person.start(model="brand-new-1")
+    await person.checked(generation_id)
+    usage = (await person.get(generation_id)).usage
+    assert (usage.cost_usd, usage.estimated) == (0, False)
+    assert usage.output_tokens > 0
+
+
+async def test_at_a_rate_for_unknown_models_limits_hold_and_costs_are_estimates(
+    world: World,
+) -> None:
+    world.model.offered.append("brand-new-1")
+    await world.replicas.pop(0).stop()
+    await world.replica(unpriced_models="3/1000", max_cost_usd=1.5)
+    person = await world.user()
+    # Of one dollar and a half no thousand tokens are left after a first turn of 800.
+    world.model.script = [Answer().write("index.html", "<p>x").stop("tool_use", output_tokens=800)]
+    generation_id = await person.start(model="brand-new-1", max_cost_usd=2)
+    (row,) = await world.rows("SELECT reserved_usd FROM generations")
+    assert row["reserved_usd"] == 1.5
+    events = await person.checked(generation_id)
+    assert events[-1].failed.failure.reason == "COST_LIMIT"
+    assert 0.8 <= events[-1].failed.usage.cost_usd < 0.9
+    assert events[-1].failed.usage.estimated
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from services.generation.model import Tokens
-from services.generation.prices import price_book, read_prices
+from services.generation.prices import price_book, read_prices, unlisted_price
 
 MILLION = 1_000_000
 DAY = date(2026, 11, 23)
@@ -37,6 +37,18 @@ def test_the_price_of_an_unknown_model_is_unknown() -> None:
     assert price_book().on(DAY).cost("somebody-s-model", Tokens(read=1)) is None
     assert price_book().on(DAY).cost("claude-sonnet-5-5-mini", Tokens(read=1)) is None
     assert price_book().on(DAY).affordable("somebody-s-model", Decimal(1), Tokens()) is None
+
+
+def test_a_model_that_is_not_in_the_list_may_have_a_rate_which_is_a_guess_or_be_free() -> None:
+    rated = price_book(unlisted_price("3/15.5")).on(DAY)
+    assert rated.cost("somebody-s-model", Tokens(read=MILLION, written=MILLION)) == Decimal("18.5")
+    assert rated.affordable("somebody-s-model", Decimal("15.5"), Tokens()) == MILLION
+    assert rated.guessed("somebody-s-model")
+    assert not rated.guessed("claude-opus-5-5")
+    free = price_book(unlisted_price("free")).on(DAY)
+    assert free.cost("somebody-s-model", Tokens(read=MILLION)) == 0
+    assert not free.guessed("somebody-s-model")
+    assert unlisted_price("refuse") is None
 
 
 def test_what_is_affordable_does_not_cost_more_than_there_is() -> None:
