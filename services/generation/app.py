@@ -23,6 +23,7 @@ from kit.settings import DeadlineSettings
 from protos.generation.v1 import generation_pb2_grpc
 from services.generation.anthropic_clients import open_client
 from services.generation.anthropic_vendor import AnthropicModel
+from services.generation.browsing.browser import find_browser
 from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
@@ -88,6 +89,7 @@ def build(
         sandboxes=sandboxes or SandboxPeer(sandbox_channel),
         prices=price_book(unlisted_price(settings.unpriced_models)),
         checker=Checker(settings.check_seconds),
+        browser=find_browser(settings.browser, settings.browser_seconds),
         settings=settings,
     )
     # What is closed last is named first.

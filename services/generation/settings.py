@@ -90,6 +90,11 @@ class GenerationSettings(ServerSettings):
     """How often what a check finds goes back to the model."""
     check_seconds: float = Field(20, gt=0)
     """Longest that one check may take; one that takes longer is left out."""
+    browser: str = ""
+    """Chromium, a name or a path, in which pages are loaded to see what their scripts say, jailed by bubblewrap and
+    without a network; empty: whatever is installed, "off": none."""
+    browser_seconds: float = Field(20, gt=0)
+    """Longest that loading a generation's pages may take; what was seen by then counts."""
     team_max_pages: int = Field(12, ge=1, le=50)
     """Pages that a team may plan."""
     team_parallel: int = Field(4, ge=1)

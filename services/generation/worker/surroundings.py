@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kit.db import Database
 from kit.db.listen import Listener
+from services.generation.browsing.browser import Browser
 from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
@@ -24,4 +25,6 @@ class Surroundings:
     sandboxes: Sandboxes
     prices: PriceBook
     checker: Checker
+    browser: Browser | None
+    """Where pages can be loaded."""
     settings: GenerationSettings

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
 from kit.errors import NotFound, ServiceError
+from services.generation.browsing.pages import unsaid, worth_loading
 from services.generation.checks.site import MOST_BYTES, Files, readable
 from services.generation.convert import check_bytes
 from services.generation.model import MOST_FINDINGS, Check, Finding, Job
@@ -26,7 +27,7 @@ class Verification:
 
     def __init__(self, around: Surroundings, job: Job, journal: Journal) -> None:
         """``job`` as it was claimed."""
-        self._checker = around.checker
+        self._checker, self._browser = around.checker, around.browser
         self._projects = around.projects
         self._patience = around.settings.peer_patience_seconds
         self._project = job.project_id
@@ -65,7 +66,19 @@ class Verification:
             return [] if round_ > 1 else None
         contents = await self._read(_chosen(now, changed), 0)
         past = await self._read(_chosen([f for f in then if f.path in changed], changed), head)
-        return await self._checker.blamed(_files(then, {**contents, **past}), _files(now, contents))
+        before, after = _files(then, {**contents, **past}), _files(now, contents)
+        found = await self._checker.blamed(before, after)
+        return await self._loaded(before, after, changed, found)
+
+    async def _loaded(
+        self, before: Files, after: Files, changed: Collection[str], said: list[Finding] | None
+    ) -> list[Finding] | None:
+        """What the parsers said, and what the browser sees besides."""
+        pages = worth_loading(after, changed) if self._browser else []
+        if not self._browser or not pages:
+            return said
+        seen = await self._browser.blamed(before, after, pages)
+        return [*(said or ()), *unsaid(seen, said or ())] if said is not None or seen else None
 
     async def _read(self, paths: list[str], version: int) -> dict[str, bytes]:
         projects, project = self._projects, self._project

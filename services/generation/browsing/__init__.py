@@ -1,0 +1,1 @@
+"""Loading generated pages in a browser, to learn what their scripts say."""
