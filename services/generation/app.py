@@ -79,15 +79,20 @@ def build(
         services={},
         verifier=Verifier("generation", service_keys, PublishedKeys(projects_channel)),
     )
+    vendor, prices = (
+        model or _model(settings, app),
+        price_book(unlisted_price(settings.unpriced_models)),
+    )
     around = Surroundings(
         database=Database(
             settings.database_url, pool_size=settings.database_pool_size, name="generation"
         ),
         listener=Listener(settings.database_url, CHANNEL),
-        model=model or _model(settings, app),
+        model=vendor,
         projects=projects or ProjectsPeer(projects_channel),
         sandboxes=sandboxes or SandboxPeer(sandbox_channel),
-        prices=price_book(unlisted_price(settings.unpriced_models)),
+        models=Models(vendor, prices, default=settings.model, seconds=settings.models_seconds),
+        prices=prices,
         checker=Checker(settings.check_seconds),
         browser=find_browser(settings.browser, settings.browser_seconds),
         settings=settings,
@@ -124,14 +129,11 @@ def _serve(app: Application, around: Surroundings) -> None:
         settings.max_cost_usd_per_month,
         settings.least_cost_usd,
     )
-    models = Models(
-        around.model, around.prices, default=settings.model, seconds=settings.models_seconds
-    )
     start = Start(
         around.database,
         around.projects,
         around.sandboxes,
-        models=models,
+        models=around.models,
         budget=budget,
         max_queued=settings.max_queued_per_user,
         hold_seconds=DeadlineSettings().create_sandbox_seconds + _HOLD_EXTRA_SECONDS,
@@ -142,7 +144,7 @@ def _serve(app: Application, around: Surroundings) -> None:
         around.database, budget, settings.max_running_per_user, settings.max_queued_per_user
     )
     generations = Generations(around.database, around.projects)
-    servicer = GenerationServicer(start, generations, watch, models, usages)
+    servicer = GenerationServicer(start, generations, watch, around.models, usages)
     app.services[GENERATION] = partial(
         generation_pb2_grpc.add_GenerationServiceServicer_to_server, servicer
     )

@@ -55,7 +55,7 @@ class GenerationSettings(ServerSettings):
     model: str = Field("claude-sonnet-5-5", min_length=1, max_length=100)
     """Which model answers where a request names none."""
     max_tokens: int = Field(32_000, ge=1024)
-    """Tokens that one turn of the model may write."""
+    """Tokens that one turn of the model may write; fewer where the vendor says that the model can't write as many."""
     max_turns: int = Field(40, ge=1)
     """Turns of the model in one generation."""
     max_cost_usd: Decimal = Field(Decimal(1), gt=0)

@@ -96,6 +96,17 @@ class Models:
         if found is None:
             raise Invalid.field("model", f"there is no model {name!r}; GET /api/models lists them")
 
+    async def max_tokens(self, name: str, most: int) -> int:
+        """Tokens that a turn of this model may write: ``most``, or fewer where the vendor says so."""
+        known = await self._list() or ()
+        found = next((info for info in known if info.name == name), None)
+        # Without a list the vendor is not asked for one of it either.
+        if found is None and known:
+            with suppress(Unavailable):
+                found = await self._look_up(name)
+        own = found.max_output_tokens if found else 0
+        return min(most, own) if own > 0 else most
+
     def billed(self, name: str) -> bool:
         """Whether its work costs something, as far as that is known."""
         one = Tokens(read=1, written=1)

@@ -65,12 +65,15 @@ class Conversation:
         self._messages: list[Message] = []
         self._verification = Verification(around, job, journal)
         self._read = Tokens()
+        self._most = self._settings.max_tokens
+        """Tokens that a turn may write, whatever is left to spend."""
         self._granted = 0
         """What the attempt that was begun last might write, in tokens."""
 
     async def hold(self) -> Failure | None:
         """``None`` where the model has finished; otherwise why it can't go on."""
         self._messages = await self._transcript()
+        self._most = await self._around.models.max_tokens(self._job.model, self._most)
         resumed = bool(self._messages)
         if not resumed:
             await self._begin()
@@ -216,14 +219,13 @@ class Conversation:
         )
 
     def _token_limit(self) -> int:
-        """Tokens for the next turn: the setting's, or what the money left can pay for."""
-        limit, most = self._job.max_cost_usd, self._settings.max_tokens
-        return self._account.allow(self._agent, limit, self._prompt(), most)
+        """Tokens for the next turn: the most that one may write, or what the money left can pay for."""
+        limit = self._job.max_cost_usd
+        return self._account.allow(self._agent, limit, self._prompt(), self._most)
 
     async def _granted_tokens(self) -> int:
-        limit, most = self._job.max_cost_usd, self._settings.max_tokens
-        prompt = self._prompt()
-        return await self._account.grant(self._agent, limit, prompt, most, _LEAST_TOKENS)
+        limit, prompt = self._job.max_cost_usd, self._prompt()
+        return await self._account.grant(self._agent, limit, prompt, self._most, _LEAST_TOKENS)
 
     def _prompt(self) -> Tokens:
         return next_prompt(self._part.system, self._messages, self._read)
@@ -232,7 +234,7 @@ class Conversation:
         match turn.stop_reason:
             case reason if reason in _GOES_ON:
                 return None
-            case "max_tokens" if self._granted < self._settings.max_tokens:
+            case "max_tokens" if self._granted < self._most:
                 return self._cost_limit()
             case "max_tokens" | "model_context_window_exceeded":
                 return Failure(

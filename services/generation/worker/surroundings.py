@@ -11,6 +11,7 @@ from services.generation.checks.process import Checker
 from services.generation.language_model import LanguageModel
 from services.generation.peers import Projects, Sandboxes
 from services.generation.prices import PriceBook
+from services.generation.service.models import Models
 from services.generation.settings import GenerationSettings
 
 
@@ -23,6 +24,7 @@ class Surroundings:
     model: LanguageModel
     projects: Projects
     sandboxes: Sandboxes
+    models: Models
     prices: PriceBook
     checker: Checker
     browser: Browser | None

@@ -137,6 +137,18 @@ async def test_at_a_rate_for_unknown_models_limits_hold_and_costs_are_estimates(
     assert events[-1].failed.usage.estimated
 
 
+@pytest.mark.parametrize("lists", [200, 500])
+async def test_a_turn_may_write_what_the_model_can_write_as_far_as_the_vendor_says(
+    world: World, lists: int
+) -> None:
+    world.model.most_tokens, world.model.lists = 8_192, lists
+    world.model.script = [Answer().text("cut").stop("max_tokens")]
+    person = await world.user()
+    events = await person.checked(await person.start(model="claude-haiku-5-5"))
+    assert world.model.requests[0]["max_tokens"] == (8_192 if lists == 200 else 32_000)
+    assert events[-1].failed.failure.reason == "MODEL_OUTPUT_LIMIT"
+
+
 @pytest.mark.parametrize(
     ("prompt", "project", "answers"),
     [
