@@ -65,5 +65,6 @@ def _need(package: str, vendor: Vendor) -> None:
         found = False
     if not found:
         raise ValueError(
-            f"GENERATION_VENDOR: {vendor} needs packages more: pip install 'anthropic[{vendor}]'"
+            f"GENERATION_VENDOR: {vendor} needs packages more: uv pip install -r requirements/clouds.lock, "
+            "or CLOUDS=1 docker compose build for the image"
         )

@@ -226,7 +226,10 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, ven
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(anthropic_clients, "find_spec", missing)
-    with pytest.raises(ValueError, match=rf"GENERATION_VENDOR: .*anthropic\[{vendor}\]"):
+    named = (
+        rf"GENERATION_VENDOR: {vendor} .* uv pip install -r requirements/clouds\.lock, .*CLOUDS=1"
+    )
+    with pytest.raises(ValueError, match=named):
         open_client(settings(vendor=vendor, region="eu-north-1"))
 
 

@@ -129,3 +129,15 @@ def test_what_the_example_offers_to_set_reaches_its_container_with_the_same_defa
         field = _settings(name).model_fields[variable.removeprefix(f"{name.upper()}_").lower()]
         assert str(field.default) == default
         assert re.search(r":-(.*)\}", raw[variable])[1] in {default, ""}  # type: ignore[index]  # matched above
+
+
+def test_the_image_has_the_clouds_packages_where_its_argument_asks_for_them() -> None:
+    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    assert COMPOSE["x-image"]["build"]["args"] == {"CLOUDS": "${CLOUDS:-}"}
+    assert "\nARG CLOUDS=\n" in dockerfile
+    assert re.search(r'if \[ -n "\$CLOUDS" \]; then .*-r requirements/clouds\.lock; fi', dockerfile)
+    # What is installed has been copied by then.
+    copied = dockerfile.index("requirements/clouds.lock requirements/")
+    assert (
+        copied < dockerfile.index("ARG CLOUDS=") < dockerfile.index("-r requirements/clouds.lock;")
+    )
