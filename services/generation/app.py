@@ -135,6 +135,7 @@ def _serve(app: Application, around: Surroundings) -> None:
         around.sandboxes,
         models=around.models,
         budget=budget,
+        max_attached=settings.max_attachment_bytes_per_user,
         max_queued=settings.max_queued_per_user,
         hold_seconds=DeadlineSettings().create_sandbox_seconds + _HOLD_EXTRA_SECONDS,
     )

@@ -111,6 +111,10 @@ class GenerationSettings(ServerSettings):
     """Generations of one user that run at once; more wait."""
     max_queued_per_user: int = Field(20, ge=1)
     """Generations of one user that may wait; more are refused."""
+    max_attachment_bytes_per_user: int = Field(100 * 1024 * 1024, ge=5 * 1024 * 1024)
+    """Bytes of one user's attachments that are kept. Those of generations that have ended make room for new ones."""
+    keep_work_days: float = Field(7, ge=0, le=3650)
+    """Days for which a generation that has ended keeps its attachments' bytes and its conversation with the model."""
     lease_seconds: float = Field(15, gt=0)
     """How long a worker owns a generation without renewing."""
     lease_renew_seconds: float = Field(5, gt=0)

@@ -79,6 +79,8 @@ generations = sa.Table(
     _moment("started_at"),
     _moment("ended_at"),
     _moment("deleted_at"),
+    # Whether the attachments' bytes and the conversations are gone.
+    _flag("forgotten"),
     sa.CheckConstraint(
         "status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')",
         name="generations_status",
@@ -108,6 +110,16 @@ generations = sa.Table(
         "project_id",
         unique=True,
         postgresql_where=sa.text("status = 'running'"),
+    ),
+    sa.Index(
+        "generations_kept",
+        "ended_at",
+        postgresql_where=sa.text("NOT forgotten"),
+    ),
+    sa.Index(
+        "generations_kept_of_owner",
+        "owner_id",
+        postgresql_where=sa.text("NOT forgotten"),
     ),
     sa.Index(
         "generations_deleted",
@@ -144,7 +156,9 @@ attachments = sa.Table(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("media_type", sa.Text, nullable=False),
-    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("size_bytes", sa.Integer, nullable=False),
+    # Nothing once it is forgotten.
+    sa.Column("content", sa.LargeBinary),
 )
 
 messages = sa.Table(

@@ -78,9 +78,8 @@ class GenerationServiceServicer:
 
     def StartGeneration(self, request, context):
         """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
-        INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
-        INVALID_ARGUMENT for an attachment that can't be read.
+        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED, ATTACHMENT_QUOTA),
+        ABORTED (IDEMPOTENCY_CONFLICT), INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells, INVALID_ARGUMENT for an attachment that can't be read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

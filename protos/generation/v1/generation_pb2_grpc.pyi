@@ -35,9 +35,8 @@ class GenerationServiceStub:
     def __new__(cls, channel: aio.Channel) -> GenerationServiceAsyncStub: ...
     StartGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
-    INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
-    INVALID_ARGUMENT for an attachment that can't be read.
+    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED, ATTACHMENT_QUOTA),
+    ABORTED (IDEMPOTENCY_CONFLICT), INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells, INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: grpc.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]
     """One generation."""
@@ -63,9 +62,8 @@ class GenerationServiceAsyncStub(GenerationServiceStub):
     def __init__(self, channel: aio.Channel) -> None: ...
     StartGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.StartGenerationRequest, generation_pb2.StartGenerationResponse]  # type: ignore[assignment]
     """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
-    INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
-    INVALID_ARGUMENT for an attachment that can't be read.
+    Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED, ATTACHMENT_QUOTA),
+    ABORTED (IDEMPOTENCY_CONFLICT), INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells, INVALID_ARGUMENT for an attachment that can't be read.
     """
     GetGeneration: aio.UnaryUnaryMultiCallable[generation_pb2.GetGenerationRequest, generation_pb2.Generation]  # type: ignore[assignment]
     """One generation."""
@@ -94,9 +92,8 @@ class GenerationServiceServicer(metaclass=abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[generation_pb2.StartGenerationResponse, abc.Awaitable[generation_pb2.StartGenerationResponse]]:
         """Accepts a prompt for a project and readies its sandbox. One generation of a project runs at a time, others wait in a queue.
-        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED), ABORTED (IDEMPOTENCY_CONFLICT),
-        INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells,
-        INVALID_ARGUMENT for an attachment that can't be read.
+        Errors: NOT_FOUND (PROJECT_NOT_FOUND), RESOURCE_EXHAUSTED (GENERATION_QUOTA, BUDGET_EXCEEDED, ATTACHMENT_QUOTA),
+        ABORTED (IDEMPOTENCY_CONFLICT), INVALID_ARGUMENT (MODEL_UNPRICED) for a model whose cost nothing tells, INVALID_ARGUMENT for an attachment that can't be read.
         """
 
     @abc_1.abstractmethod

@@ -6,6 +6,7 @@ from services.generation.repository.events import Events, LoggedEvent
 from services.generation.repository.jobs import Jobs, NewJob
 from services.generation.repository.known import KnownFiles, own_of_all
 from services.generation.repository.ledger import Ledger, TurnKey
+from services.generation.repository.leftovers import Leftovers
 from services.generation.repository.positions import Positions
 from services.generation.repository.queue import Queue
 from services.generation.repository.transcript import Transcript
@@ -17,6 +18,7 @@ __all__ = [
     "Jobs",
     "KnownFiles",
     "Ledger",
+    "Leftovers",
     "LoggedEvent",
     "NewJob",
     "Period",

@@ -27,6 +27,7 @@ class Attachments:
                 "position": position,
                 "name": one.name,
                 "media_type": one.media_type,
+                "size_bytes": len(one.content),
                 "content": one.content,
             }
             for position, one in enumerate(added)
@@ -35,19 +36,18 @@ class Attachments:
             await self._connection.execute(sa.insert(table), rows)
 
     async def of(self, generation_id: str) -> list[Attachment]:
-        """All of one generation, with their content."""
+        """All of one generation that has not ended, with their content."""
         rows = await self._connection.execute(
             sa.select(table.c.name, table.c.media_type, table.c.content)
-            .where(table.c.generation_id == generation_id)
+            .where((table.c.generation_id == generation_id) & table.c.content.is_not(None))
             .order_by(table.c.position)
         )
         return [Attachment(*row) for row in rows]
 
     async def told(self, jobs: Sequence[Job]) -> list[Job]:
         """The generations with what is told of their attachments."""
-        size = sa.func.length(table.c.content)
         rows = await self._connection.execute(
-            sa.select(table.c.generation_id, table.c.name, table.c.media_type, size)
+            sa.select(table.c.generation_id, table.c.name, table.c.media_type, table.c.size_bytes)
             .where(table.c.generation_id.in_([job.generation_id for job in jobs]))
             .order_by(table.c.generation_id, table.c.position)
         )

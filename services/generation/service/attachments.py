@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kit.errors import Invalid
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kit.errors import Invalid, QuotaExceeded
 from kit.paths import media_type
 from services.generation.model import Attachment
+from services.generation.repository import Leftovers
 
 MOST_BYTES = 5 * 1024 * 1024
 """All attachments of a prompt together."""
@@ -40,6 +43,28 @@ def checked(given: Sequence[Attachment]) -> tuple[Attachment, ...]:
         names.add(one.name)
         found.append(_typed(one, f"attachments[{index}]"))
     return tuple(found)
+
+
+async def make_room(
+    connection: AsyncConnection, owner_id: str, added: Sequence[Attachment], most: int
+) -> None:
+    """Room for what is added, by forgetting those of generations that have ended. Asked with the owner locked.
+
+    Raises ``QuotaExceeded`` (ATTACHMENT_QUOTA) where those of generations under way leave too little of ``most`` bytes.
+    """
+    size = sum(len(one.content) for one in added)
+    if not size:
+        return
+    leftovers = Leftovers(connection)
+    used = await leftovers.stored(owner_id)
+    if used + size > most:
+        used -= await leftovers.forget_oldest(owner_id, used + size - most)
+    if used + size > most:
+        raise QuotaExceeded(
+            f"attachments of generations under way have {used} bytes, these have {size}; the limit is {most}",
+            reason="ATTACHMENT_QUOTA",
+            metadata={"limit": str(most), "used": str(used)},
+        )
 
 
 def _typed(one: Attachment, field: str) -> Attachment:

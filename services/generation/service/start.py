@@ -18,7 +18,7 @@ from services.generation.model import Attachment, Failed, Failure, Job, Mode, Qu
 from services.generation.peers import Projects, Sandboxes
 from services.generation.repository import Attachments, Events, Jobs, NewJob
 from services.generation.repository.wakeups import QUEUE, notify
-from services.generation.service.attachments import checked
+from services.generation.service.attachments import checked, make_room
 from services.generation.service.budget import Budget
 from services.generation.service.models import Models
 from services.generation.service.positions import tell_positions
@@ -67,15 +67,20 @@ class Start:
         models: Models,
         budget: Budget,
         max_queued: int,
+        max_attached: int,
         hold_seconds: float,
     ) -> None:
-        """Workers leave a new generation alone for ``hold_seconds``, or until its sandbox is there."""
+        """Workers leave a new generation alone for ``hold_seconds``, or until its sandbox is there.
+
+        ``max_queued`` generations of a user may wait, and ``max_attached`` bytes of their attachments be kept.
+        """
         self._database = database
         self._projects = projects
         self._sandboxes = sandboxes
         self._models = models
         self._budget = budget
         self._max_queued = max_queued
+        self._max_attached = max_attached
         self._hold_seconds = hold_seconds
         self._readying: set[asyncio.Task[Job]] = set()
 
@@ -131,6 +136,7 @@ class Start:
                 reason="GENERATION_QUOTA",
                 metadata={"limit": str(self._max_queued), "used": str(queued)},
             )
+        await make_room(connection, request.owner_id, request.attachments, self._max_attached)
         owner_id, asked = request.owner_id, request.max_cost_usd
         cost, reserved = await self._budget.reserve(
             connection, owner_id, asked, billed=self._models.billed(model)

@@ -6,13 +6,14 @@ import asyncio
 import os
 import socket
 import time
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from kit.db.listen import wait
 from services.generation.model import Job
-from services.generation.repository import Jobs, Queue
+from services.generation.repository import Jobs, Leftovers, Queue
 from services.generation.repository.wakeups import QUEUE
 from services.generation.service.positions import tell_positions
 from services.generation.worker.lease import Stop
@@ -75,12 +76,14 @@ class Pool:
             )
 
     async def _purge(self) -> None:
-        """Rows of deleted projects go once their generations have ended."""
+        """Rows of deleted projects go once their generations have ended, and later what the others' work needed."""
         if time.monotonic() - self._purged_at < _PURGE_SECONDS:
             return
         self._purged_at = time.monotonic()
         async with self._around.database.begin() as connection:
             await Jobs(connection).purge()
+        async with self._around.database.begin() as connection:
+            await Leftovers(connection).forget_older(timedelta(days=self._settings.keep_work_days))
 
     def _done(self, task: asyncio.Task[None], woken: asyncio.Event) -> None:
         self._working.pop(task, None)

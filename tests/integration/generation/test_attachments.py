@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from kit.testing import eventually
 from protos.generation.v1 import generation_pb2 as pb
 from tests.fixtures.generation import Person, World
 from tests.fixtures.history import kinds
@@ -99,3 +101,66 @@ async def test_attachments_are_part_of_what_an_idempotency_key_stands_for(world:
     assert found.value.code() is grpc.StatusCode.ABORTED
     await person.checked(generation_id)
     assert len(await world.rows("SELECT 1 FROM generation_attachments")) == 1
+
+
+async def kept(world: World) -> list[bool]:
+    """Whether each attachment's bytes are there, in the order of asking."""
+    rows = await world.rows(
+        "SELECT content IS NOT NULL AS there FROM generation_attachments JOIN generations USING (generation_id)"
+        " ORDER BY created_at"
+    )
+    return [bool(row["there"]) for row in rows]
+
+
+async def test_bytes_and_conversation_go_some_time_after_the_end_and_what_is_told_stays(
+    world: World,
+) -> None:
+    person = await world.user()
+    generation_id = await person.start(attachments=[attachment("logo.png", PNG)])
+    await person.checked(generation_id)
+    assert await kept(world) == [True]
+    gate = asyncio.Event()
+    world.model.script = [Answer().wait(gate).text("Done.").stop("end_turn")]
+    await person.start(attachments=[attachment("new.png", PNG)])
+    await world.replica(keep_work_days=0)
+
+    async def forgotten() -> bool:
+        return await kept(world) == [False, True]
+
+    await eventually(forgotten)
+    assert (
+        await world.rows(
+            "SELECT 1 FROM generation_messages WHERE generation_id = :id", id=generation_id
+        )
+        == []
+    )
+    (told,) = (await person.get(generation_id)).attachments
+    assert (told.name, told.media_type, told.size_bytes) == ("logo.png", "image/png", len(PNG))
+    assert await person.checked(generation_id)
+    gate.set()
+
+
+async def test_a_user_keeps_no_more_bytes_than_the_limit_and_what_has_ended_makes_room(
+    world: World,
+) -> None:
+    await world.replicas.pop(0).stop()
+    await world.replica(max_attachment_bytes_per_user=5 * 1024 * 1024)
+    two = 2 * 1024 * 1024
+    person, other = await world.user(), await world.user()
+    for name in ("a", "b"):
+        await person.checked(await person.start(attachments=[attachment(name, b"x" * two)]))
+    gate = asyncio.Event()
+    world.model.otherwise = lambda _: Answer().wait(gate).text("Done.").stop("end_turn")
+    await person.start(attachments=[attachment("c", b"x" * two)])
+    assert await kept(world) == [False, True, True]
+    await person.start(attachments=[attachment("d", b"x" * two)])
+    assert await kept(world) == [False, False, True, True]
+    with pytest.raises(grpc.aio.AioRpcError) as found:
+        await person.start(attachments=[attachment("e", b"x" * two)])
+    assert found.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert f"have {2 * two} bytes, these have {two}; the limit is 5242880" in str(
+        found.value.details()
+    )
+    assert await person.start()
+    assert await other.start(attachments=[attachment("e", b"x" * two)])
+    gate.set()

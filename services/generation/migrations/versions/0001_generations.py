@@ -75,6 +75,7 @@ STATEMENTS = (
         started_at timestamptz,
         ended_at timestamptz,
         deleted_at timestamptz,
+        forgotten boolean DEFAULT false NOT NULL,
         PRIMARY KEY (generation_id),
         CONSTRAINT generations_status CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'cancelled'))
     )
@@ -86,6 +87,14 @@ STATEMENTS = (
     """
     CREATE UNIQUE INDEX generations_idempotency ON generations (owner_id, idempotency_key)
         WHERE idempotency_key IS NOT NULL
+    """,
+    """
+    CREATE INDEX generations_kept ON generations (ended_at)
+        WHERE NOT forgotten
+    """,
+    """
+    CREATE INDEX generations_kept_of_owner ON generations (owner_id)
+        WHERE NOT forgotten
     """,
     """
     CREATE INDEX generations_of_project ON generations (project_id, created_at, generation_id)
@@ -119,7 +128,8 @@ STATEMENTS = (
         position integer NOT NULL,
         name text NOT NULL,
         media_type text NOT NULL,
-        content bytea NOT NULL,
+        size_bytes integer NOT NULL,
+        content bytea,
         PRIMARY KEY (generation_id, position),
         FOREIGN KEY (generation_id) REFERENCES generations (generation_id) ON DELETE CASCADE
     )
