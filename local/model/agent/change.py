@@ -3,9 +3,10 @@
 import re
 from dataclasses import replace
 
-from local.model.composer import asked, languages, reading
+from local.model.composer import asked, languages, lexicon, reading
 from local.model.composer import brief as briefs
 from local.model.composer.brief import Brief
+from local.model.composer.compose import compose
 
 _RENAME = re.compile(
     r"\b(?:title|name|rename|call|heading|brand)\b(?:\s+(?:it|the|this|site|page|website|of|should be|bakery|"
@@ -13,17 +14,22 @@ _RENAME = re.compile(
     r"(?:[\"“'‘](?P<quoted>[^\"”’]{1,120})[\"”'’]|(?P<plain>[^\"“”,.;!?\n]{1,80}))",
     re.IGNORECASE,
 )
-_REMOVE = re.compile(
-    r"\b(?:remove|delete|drop|without|hide|get rid of)\s+(?:the\s+|all\s+|our\s+)?"
-    r"(?P<what>[\w -]{2,40}?)(?:\s+(?:section|part|block|table|area))?(?=[.,;!?]|$|\s+and\b|\s+from\b)",
+# The same in Spanish, German and Portuguese: what is changed is named before what it becomes.
+_RENAME_ABROAD = re.compile(
+    r"\b(?:(?:cambi|pon|änder|setz|mud|alter|troc|troqu)\w*\s+(?:(?:el|la|o|a|den|die|das)\s+)?"
+    r"(?:t[íi]tulo|titel|nombre|namen?|nome|überschrift)\b(?:\s+(?:de la|del|da|do|der|des)\s+\w+)?"
+    r"\s+(?:a|en|por|para|in|zu|auf)|ll[áa]mal[oa]|ren[óo]mbral[oa]\s+(?:a|como)|nenne?\s+(?:es|sie)|"
+    r"cham[ae]-(?:[oa]|lhe))\s+"
+    r"(?:[\"“„«'‘](?P<quoted>[^\"“”»’]{1,120})[\"”“»'’]|(?P<plain>[^\"“”,.;!?\n]{1,80}))",
     re.IGNORECASE,
 )
-_SECTIONS = {
-    "pricing": ("pricing", "price", "prices", "plans"),
-    "story": ("story", "about", "quote", "testimonial", "testimonials", "history"),
-    "points": ("points", "numbers", "values", "features", "stats", "advantages"),
-    "faq": ("faq", "questions", "q&a"),
-}
+_REMOVE = re.compile(
+    r"\b(?:remove|delete|drop|without|hide|get rid of|(?:quit|elimin|borr)\w+|(?:entfern|lösch)\w*|"
+    r"(?:remov|retir)\w+)\s+(?:the\s+|all\s+|our\s+)?"
+    r"(?P<what>[\w -]{2,40}?)(?:\s+(?:section|part|block|table|area))?"
+    r"(?=[.,;!?]|$|\s+(?:and|y|und|e)\b|\s+from\b)",
+    re.IGNORECASE,
+)
 _AUTOMATIC = re.compile(
     r"\b(?:follow|match|respect)\w*\b.*\bsystem\b|\bboth (?:themes|modes|schemes)\b", re.IGNORECASE
 )
@@ -55,7 +61,7 @@ def apply(brief: Brief, text: str) -> tuple[Brief, list[str]]:
         brief, done = replace(brief, lang=lang), [*done, f"put it into {_LANGUAGES[lang]}"]
     brief, more = _extend(brief, rest)
     done += more
-    dropped = [part for part in _removed(rest) if part not in brief.without]
+    dropped = [part for part in _removed(rest) if _shows(brief, part)]
     if dropped:
         brief = replace(brief, without=(*brief.without, *dropped))
         done = [*done, f"took out the {' and the '.join(dropped)} section"]
@@ -94,12 +100,13 @@ def _taken(text: str) -> list[str]:
     return [page for match in _REMOVE.finditer(text) for page in asked.named(match.group("what"))]
 
 
+_ADDS = "add|include|insert|append|añad|agreg|incluy|füg|ergänz|adicion|acrescent"
 _ADD = re.compile(
-    r"\b(?:add|include|insert|append|añade|agrega|füge?|ergänze|adiciona|acrescenta)\w*",
+    rf"\b(?:{_ADDS})\w*",
     re.IGNORECASE,
 )
 _SECTION = re.compile(
-    r"\b(?:add|include|insert|append|añade|agrega|füge?|ergänze|adiciona|acrescenta)\w*\s+([^.;!?]{1,60})",
+    rf"\b(?:{_ADDS})\w*\s+([^.;!?]{{1,60}})",
     re.IGNORECASE,
 )
 _LANGUAGES = {"en": "English", "es": "Spanish", "de": "German", "pt": "Portuguese"}
@@ -119,12 +126,14 @@ _SCHEME_WORDS = {"dark": "dark", "light": "light", "auto": "follow the visitor�
 
 
 def _new_name(text: str) -> str:
-    match = _RENAME.search(text)
+    match = _RENAME_ABROAD.search(text) or _RENAME.search(text)
     if not match:
         return ""
     name = match.group("quoted") or match.group("plain") or ""
     name = re.sub(r"^(?:to|is|as|be|it)\s+", "", name.strip(), flags=re.IGNORECASE)
-    return reading.tidy(re.split(r"\s+and\s+(?=[a-z])|\s+please\b", name)[0], reading.MAX_NAME)
+    return reading.tidy(
+        re.split(r"\s+(?:and|y|und|e)\s+(?=[a-z])|\s+please\b", name)[0], reading.MAX_NAME
+    )
 
 
 def _new_scheme(text: str) -> reading.Scheme | None:
@@ -138,6 +147,13 @@ def _new_scheme(text: str) -> reading.Scheme | None:
     return None if found == "auto" else found
 
 
+def _shows(brief: Brief, part: str) -> bool:
+    """Whether the site has the section, so that nobody is told that it went where it never was."""
+    less = replace(brief, without=(*brief.without, part))
+    return compose(brief).files["index.html"] != compose(less).files["index.html"]
+
+
 def _removed(text: str) -> list[str]:
     wanted = " ".join(match.group("what").lower() for match in _REMOVE.finditer(text)).split()
-    return [part for part, words in _SECTIONS.items() if any(word in wanted for word in words)]
+    sections = lexicon.table("sections")
+    return [part for part, words in sections.items() if any(word in wanted for word in words)]
