@@ -12,6 +12,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import generate, new_project, signed_in
 
 PROMPT = "a landing page for a bakery in Lisbon"
+_STILL_SECONDS = 1.0
 
 
 class Preview:
@@ -45,6 +47,22 @@ class Preview:
                 return time.time()
             await asyncio.sleep(0.002)
 
+    async def until_whole(self, path: str, text: Mapping[str, str]) -> float:
+        """The moment from which on the path shows the end of the text that has arrived of it by then."""
+        whole = 0.0
+        length = -1
+        while True:
+            # What is inserted for the live reload stands before the end.
+            answer = await self._http.get(f"/{path}")
+            end = text[path][-40:].rpartition("</body>")[0] or text[path][-40:]
+            if answer.status_code != 200 or end not in answer.text:
+                whole = 0.0
+            elif not whole or length != len(text[path]):
+                whole, length = time.time(), len(text[path])
+            elif time.time() - whole > _STILL_SECONDS:
+                return whole
+            await asyncio.sleep(0.002)
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -62,23 +80,49 @@ async def created(client: Client) -> tuple[float, float]:
     return (answered - begun) * 1000, (shown - begun) * 1000
 
 
+async def begun(client: Client) -> tuple[float, float]:
+    """Milliseconds from a prompt to its first word at the watcher, and to the first paint: no sandbox is there yet."""
+    project_id = await new_project(client)
+    asked = time.time()
+    generation_id = await generate(client, project_id, PROMPT)
+    said, url = 0.0, ""
+    painted: asyncio.Task[float] | None = None
+    async for event in client.events(generation_id):
+        if event.name == "started":
+            url = event.data["started"]["sandboxUrl"]
+        if event.name in {"text_delta", "file_delta"}:
+            said = said or time.time()
+        if event.name == "file_delta" and painted is None:
+            preview = Preview(url)
+            painted = asyncio.create_task(preview.until_ok(f"/{event.data['fileDelta']['path']}"))
+    if painted is None:
+        raise RuntimeError("nothing was painted")
+    shown = await painted
+    await preview.close()
+    await client.call("DELETE", f"/api/projects/{project_id}/sandbox")
+    return (said - asked) * 1000, (shown - asked) * 1000
+
+
 async def written(client: Client) -> list[float]:
-    """Milliseconds from a file's last delta to its first 200 in the preview, for each file of a generation."""
+    """Milliseconds from a file's last delta to the whole of it in the preview, for each file of a generation."""
     project_id = await new_project(client)
     sandbox = await client.call("POST", f"/api/projects/{project_id}/sandbox")
     preview = Preview(sandbox["sandboxUrl"])
     last: dict[str, float] = {}
+    text: dict[str, str] = {}
     shown: dict[str, asyncio.Task[float]] = {}
     async for event in client.events(await generate(client, project_id, PROMPT)):
         if event.name == "file_delta":
-            path = event.data["fileDelta"]["path"]
+            delta = event.data["fileDelta"]
+            path = delta["path"]
             last[path] = _moment(event)
+            text[path] = text.get(path, "") + delta["text"]
             if path not in shown:
-                shown[path] = asyncio.create_task(preview.until_ok(f"/{path}"))
+                shown[path] = asyncio.create_task(preview.until_whole(path, text))
     seen = {path: await task for path, task in shown.items()}
     await preview.close()
     await client.call("DELETE", f"/api/projects/{project_id}/sandbox")
-    return [(seen[path] - last[path]) * 1000 for path in seen]
+    return [max(0.0, seen[path] - last[path]) * 1000 for path in seen]
 
 
 async def repainted(client: Client, rounds: int) -> list[float]:
@@ -137,8 +181,11 @@ async def measure(stack: RunningStack, rounds: int) -> None:
         print(f"{'ms':<52}{'p50':>9}{'p95':>9}")
         row("sandbox asked for → answer", [pair[0] for pair in pairs])
         row("sandbox asked for → first 200 from the preview", [pair[1] for pair in pairs])
+        firsts = [await begun(client) for _ in range(5)]
+        row("prompt → its first word at the watcher", [pair[0] for pair in firsts])
+        row("prompt → first paint, with a new sandbox", [pair[1] for pair in firsts])
         samples = [ms for _ in range(3) for ms in await written(client)]
-        row("last delta of a file → visible in the preview", samples)
+        row("last delta of a file → all of it in the preview", samples)
         row("style sheet sent over REST → browser repainted", await repainted(client, rounds))
 
 
