@@ -1,4 +1,4 @@
-"""Changing the colour of a site of ten files, beside writing the site anew: tokens and cost.
+"""Changing the title of a site of ten files, beside writing the site anew: tokens and cost.
 
     python -m bench.edits
 
@@ -22,7 +22,7 @@ from tests.fixtures.users import all_events, generate, new_project, signed_in
 
 MODEL = "claude-sonnet-5-5"
 SITE = "a landing page for a bakery in Lisbon with an about page"
-EDIT = "Use green"
+EDIT = 'Change the title to "Migalha e Filhos"'
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def main() -> None:
         finally:
             stack.stop()
     print(f"{'':<24}{'files':>6}{'read':>9}{'written':>9}{'US dollars':>12}")
-    for name, cost in (("the whole site", site), ("one line of it", edit)):
+    for name, cost in (("the whole site", site), ("another title for it", edit)):
         print(f"{name:<24}{cost.files:>6}{cost.read:>9}{cost.written:>9}{cost.dollars:>12.4f}")
     print(f"tokens written: {edit.written / site.written:.3f} of writing the site anew")
     print(f"cost:           {edit.dollars / site.dollars:.3f}")
