@@ -70,10 +70,11 @@ class Leftovers:
     async def _forget(self, ids: Sequence[str]) -> None:
         if not ids:
             return
+        # The rows first, which the sweep locks first too: no two forget the same in different orders.
+        await self._connection.execute(
+            sa.update(table).where(table.c.generation_id.in_(ids)).values(forgotten=True)
+        )
         await self._connection.execute(
             sa.update(attachments).where(attachments.c.generation_id.in_(ids)).values(content=None)
         )
         await self._connection.execute(sa.delete(messages).where(messages.c.generation_id.in_(ids)))
-        await self._connection.execute(
-            sa.update(table).where(table.c.generation_id.in_(ids)).values(forgotten=True)
-        )
