@@ -74,7 +74,7 @@ async def test_a_team_writes_the_site_that_one_agent_writes(local: World) -> Non
 
 
 async def test_a_throttled_model_shows_files_while_they_are_written(
-    world: World, start_model: Callable[..., ModelServer]
+    start_model: Callable[..., ModelServer], world: World
 ) -> None:
     server = start_model(tokens_per_second=2_000)
     await world.replicas.pop(0).stop()
@@ -99,7 +99,7 @@ async def test_a_follow_up_reads_tools_and_system_from_the_cache(local: World) -
 
 
 async def test_a_dead_link_is_found_by_the_checks_and_repaired_by_the_model(
-    world: World, start_model: Callable[..., ModelServer]
+    start_model: Callable[..., ModelServer], world: World
 ) -> None:
     server = start_model(faults="broken-link")
     await world.replicas.pop(0).stop()
