@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import structlog
 
 FIXTURES = Path(__file__).parent / "fixtures"
 pytest_plugins = [
@@ -12,3 +13,15 @@ pytest_plugins = [
 ]
 # One of them may import another before its turn comes: their asserts are to be explained all the same.
 pytest.register_assert_rewrite(*pytest_plugins)
+
+# By itself structlog draws a failure with all local variables, which takes seconds of the loop that is being tested.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
