@@ -7,12 +7,20 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+_IDLE_SECONDS = 30.0
+
 
 class Database:
     """One service's own part of the database. Nothing connects before the first transaction."""
 
-    def __init__(self, url: str, *, pool_size: int, name: str) -> None:
-        """``name`` shows in ``pg_stat_activity``."""
+    def __init__(
+        self, url: str, *, pool_size: int, name: str, idle_seconds: float = _IDLE_SECONDS
+    ) -> None:
+        """``name`` shows in ``pg_stat_activity``.
+
+        A transaction in which nothing is asked for ``idle_seconds`` is rolled back by the server: a process that stands
+        still in the middle of one keeps its locks from the others no longer than that.
+        """
         self.url = url
         self.engine: AsyncEngine = create_async_engine(
             url,
@@ -23,7 +31,13 @@ class Database:
             hide_parameters=True,
             # A connection that died with a restarted server is replaced before its use, not after an error.
             pool_pre_ping=True,
-            connect_args={"server_settings": {"application_name": name}, "timeout": 5},
+            connect_args={
+                "server_settings": {
+                    "application_name": name,
+                    "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}",
+                },
+                "timeout": 5,
+            },
         )
 
     @asynccontextmanager
