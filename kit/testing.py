@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar, overload
 
 T = TypeVar("T")
@@ -51,7 +53,12 @@ def eventually_sync(
 
 
 def free_port() -> int:
-    """A port that nothing listens on now. Somebody else may take it: bind port 0 where that is possible."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on now. Somebody else may take it: bind port 0 where that is possible.
+
+    Of those that systems give to nobody by themselves, neither to a client nor for port 0, and of no well-known ones.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
