@@ -9,7 +9,8 @@ import psutil
 import pytest
 from playwright.async_api import Browser
 
-from local.stack.client import Client, Event, Json
+from kit.testing import eventually
+from local.stack.client import ApiError, Client, Event, Json
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.users import all_events, generate, new_project, signed_in
 
@@ -135,7 +136,18 @@ async def test_a_lost_sandbox_is_replaced_and_filled_from_the_store_by_the_next_
         await all_events(client, await generate(client, project_id, PROMPT))
         first = await client.call("GET", f"/api/projects/{project_id}/sandbox")
         _end_jails(stack)
-        put = await client.put_file(project_id, "notes/later.txt", b"after the crash")
+
+        async def written() -> Json | None:
+            try:
+                return await client.put_file(project_id, "notes/later.txt", b"after the crash")
+            except ApiError as exc:
+                # In the moment of its death it can't be reached, and is not known to be gone.
+                if exc.status != 503:
+                    raise
+                return None
+
+        put = await eventually(written)
+        assert put is not None
         assert put["sha256"] == hashlib.sha256(b"after the crash").hexdigest()
         second = await client.call("GET", f"/api/projects/{project_id}/sandbox")
         assert second["sandboxId"] != first["sandboxId"]
