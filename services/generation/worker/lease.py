@@ -81,7 +81,7 @@ class Lease:
                     orders = await self._renew()
                 except (SQLAlchemyError, OSError) as exc:
                     _log.warning("lease not renewed", error=type(exc).__name__)
-                    if time.monotonic() - self._renewed_at > self._seconds:
+                    if time.monotonic() - self._renewed_at >= self._seconds:
                         self.stop(Stop.LOST)
                 else:
                     self._obey(orders)
@@ -89,7 +89,11 @@ class Lease:
 
     async def _renew(self) -> Orders | None:
         begun = time.monotonic()
-        async with self._database.begin() as connection:
+        # A database that went silent, behind a network that is cut, gives no error for many minutes.
+        async with (
+            asyncio.timeout(self._seconds - (begun - self._renewed_at)),
+            self._database.begin() as connection,
+        ):
             orders = await Queue(connection).renew(self._id, self._epoch, self._seconds)
         self._renewed_at = begun
         return orders
