@@ -40,11 +40,12 @@ SERVICE_UNAVAILABLE = Failure(
 class Endings:
     """Ends one job."""
 
-    def __init__(self, around: Surroundings, job: Job, journal: Journal) -> None:
-        """``job`` as it was claimed."""
+    def __init__(self, around: Surroundings, job: Job, journal: Journal, *, started: bool) -> None:
+        """``job`` as it was claimed; ``started``: it may have written something."""
         self._around = around
         self._job = job
         self._journal = journal
+        self._started = started
         self._patience = around.settings.ending_patience_seconds
 
     async def succeed(self, usage: Usage, sandbox: Sandbox) -> None:
@@ -88,6 +89,9 @@ class Endings:
 
     async def _kept(self, usage: Usage, *, keep_head: bool) -> int:
         """Number of the partial version, 0 where nothing was written or it can't be kept."""
+        if not self._started:
+            # What differs from the head is the user's own, and no version yet: it stays as it is.
+            return 0
         try:
             version = await self._commit(usage, partial=True, keep_head=keep_head)
         except ServiceError as exc:

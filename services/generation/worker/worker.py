@@ -51,6 +51,8 @@ class Worker:
         self._job = job
         self._journal = Journal(around.database, job, settings.event_batch_ms / 1000)
         self._account = Account(job, around.prices, settings.usage_interval_seconds)
+        self._started = job.started_at is not None
+        """Whether it may have written something."""
         self._writes = Writes(around, job, self._journal)
         talk = Team if job.mode is Mode.TEAM else Conversation
         self._conversation = talk(around, job, self._journal, self._writes, self._account)
@@ -88,7 +90,7 @@ class Worker:
         # Whoever is told that it is over finds no draft any more.
         await self._writes.painting.end()
         usage = self._account.total
-        endings = Endings(self._around, self._job, self._journal)
+        endings = Endings(self._around, self._job, self._journal, started=self._started)
         match outcome:
             case Outcome.FINISHED:
                 await endings.succeed(usage, self._writes.sandbox)
@@ -142,6 +144,7 @@ class Worker:
         if job.started_at is None:
             # What the user changed by hand becomes a version first, so that a failure can go back to exactly that.
             await patiently(lambda: projects.commit_edits(job.project_id), patience)
+            self._started = True
             now = sa.func.clock_timestamp()
             await self._journal.write(Started(sandbox, job.model), started_at=now, **values)
         else:
