@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from kit.testing import free_port
 from protos.generation.v1 import generation_pb2 as pb
 from protos.generation.v1 import generation_pb2_grpc
 from tests.fixtures.generation import World
+from tests.fixtures.generation_process import environment
 from tests.fixtures.history import check_sequence, kinds
 from tests.fixtures.lost_work import stuck
 
@@ -27,25 +27,10 @@ ROOT = Path(__file__).parents[3]
 @asynccontextmanager
 async def process(world: World, port: int) -> AsyncIterator[psutil.Popen]:
     """``python -m services.generation`` as a deployment runs it."""
-    settings = world.settings()
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GENERATION_PORT": str(port),
-        "GENERATION_DATABASE_URL": settings.database_url,
-        "GENERATION_SERVICE_KEY_FILE": str(settings.service_key_file),
-        "SERVICE_KEYS_FILE": str(settings.service_keys_file),
-        "PROJECTS_ADDRESS": settings.projects_address,
-        "SANDBOX_ADDRESS": settings.sandbox_address,
-        "ANTHROPIC_API_KEY": "a-key-nobody-may-see",
-        "ANTHROPIC_BASE_URL": world.model.url,
-        "GENERATION_LEASE_SECONDS": "2",
-        "GENERATION_LEASE_RENEW_SECONDS": "0.5",
-        "GENERATION_REPAIR_ROUNDS": "0",
-    }
     child = psutil.Popen(
         [sys.executable, "-m", "services.generation"],
         cwd=ROOT,
-        env=environment,
+        env=environment(world, port),
         stderr=subprocess.PIPE,
     )
     try:
