@@ -257,7 +257,8 @@ class Writing:
                 await live.remove(place)
             if refused:
                 await self._settle(lock, sandbox)
-        except (SandboxLost, ServiceError) as exc:
+        except (SandboxLost, PathMissing, PathUnfit, DiskFull, ServiceError) as exc:
+            # What made the write fail is what its caller is told, not this.
             _log.info("left aside", sandbox=sandbox.sandbox_id, error=type(exc).__name__)
 
 
