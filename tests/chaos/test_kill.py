@@ -39,7 +39,8 @@ async def _watched(client: Client, generation_id: str, half_way: asyncio.Event) 
 
 
 @pytest.mark.parametrize(
-    "module", ["services.generation", "services.sandbox", "services.projects", "gateway"]
+    "module",
+    ["services.generation", "services.sandbox", "services.projects", "gateway", "local.sandboxes"],
 )
 async def test_a_generation_survives_the_death_of_a_process(
     slow_stack: RunningStack, module: str
@@ -53,6 +54,21 @@ async def test_a_generation_survives_the_death_of_a_process(
         killed = await asyncio.to_thread(slow_stack.kill, module)
         events = await asyncio.wait_for(watching, 120)
         assert (await asyncio.to_thread(slow_stack.child, module)).pid != killed
+        await eventually(slow_stack.answers, seconds=60)
+        _check_history(events)
+        await _check_files(client, project_id, events)
+
+
+async def test_a_generation_survives_the_death_of_the_database(slow_stack: RunningStack) -> None:
+    async with signed_in(slow_stack.api) as client:
+        project_id = await new_project(client)
+        generation_id = await generate(client, project_id, PROMPT)
+        half_way = asyncio.Event()
+        watching = asyncio.create_task(_watched(client, generation_id, half_way))
+        await asyncio.wait_for(half_way.wait(), 60)
+        killed = slow_stack.kill_database()
+        events = await asyncio.wait_for(watching, 120)
+        assert slow_stack.database().pid != killed
         await eventually(slow_stack.answers, seconds=60)
         _check_history(events)
         await _check_files(client, project_id, events)
